@@ -1,0 +1,1 @@
+"""What everything else stands on: records, contracts, the registry, and the errors that users see."""

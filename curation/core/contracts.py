@@ -1,0 +1,187 @@
+"""What each kind of component promises. Modifiers and filters are NeMo Curator's own kinds: `core/nemo.py`.
+
+Components take plain arguments (never the plan), hold no open handles and pickle: they travel to workers.
+Every public argument of `__init__` is kept under its own name, so that a component can be shown and compared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+    import pandas as pd
+
+    from curation.core.records import Record
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as OpenAI's chat API takes it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens that one request cost, as the endpoint counted them (0 where it does not say)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A model's reply.
+
+    Args:
+        texts: one text per choice; never empty.
+        finish_reason: of the first choice: `stop`, `length` (the reply was cut), …
+        usage: tokens of the whole request.
+        logprobs: (token, log probability) pairs of the first choice, where the endpoint sends them.
+        model: the name by which the endpoint calls the model.
+    """
+
+    texts: tuple[str, ...]
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    logprobs: tuple[tuple[str, float], ...] | None = None
+    model: str = ""
+
+    @property
+    def text(self) -> str:
+        """The first choice's text."""
+        return self.texts[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Completion:
+        """The reverse of `to_dict`, also after a trip through JSON (which turns tuples into lists)."""
+        logprobs = value["logprobs"]
+        return cls(
+            texts=tuple(value["texts"]),
+            finish_reason=value["finish_reason"],
+            usage=Usage(**value["usage"]),
+            logprobs=None if logprobs is None else tuple((token, number) for token, number in logprobs),
+            model=value["model"],
+        )
+
+
+Scores = dict[str, float]
+"""A critic's attributes, by name."""
+
+
+class Source(ABC):
+    """Where raw records come from."""
+
+    @abstractmethod
+    def read(self) -> dd.DataFrame:
+        """A lazy table with the columns of `records.SCHEMA`, and `_reason`, `_detail` set on rows that can't be used.
+
+        Nothing is dropped here: the read stage moves marked rows to the ledger. `_reason` is `unanswered` (not a
+        fault), or one of `sources.faults.BAD_INPUT` (counted against `max_bad_ratio`); `_detail` names file and line.
+
+        Raises:
+            InputError: nothing at all can be read, with the path and what to do.
+        """
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the input changes (paths, sizes and modification times, or a checksum)."""
+        raise NotImplementedError(f"{type(self).__name__} must say when its input has changed")
+
+
+class Deduper(ABC):
+    """Finds duplicates; removing them is the stage's affair."""
+
+    threshold: float
+    """Lowest similarity of a pair that `find` answers with (1.0 for an exact deduper)."""
+
+    @abstractmethod
+    def find(self, table: dd.DataFrame, against: dd.DataFrame | None = None) -> pd.DataFrame:
+        """All pairs of duplicates within `table`, and between `table` and `against` (not within `against`).
+
+        Returns:
+            Columns `id`, `kept_id` (the better of the two by `records.quality_rank`), `similarity`; sorted by
+            (`id`, `kept_id`); the same rows whatever the partitions, workers and order of the input.
+        """
+
+
+class ChatModel(ABC):
+    """A language model that answers conversations."""
+
+    name: str
+    """What the lineage calls it."""
+
+    @abstractmethod
+    async def chat(self, messages: Sequence[Message], **sampling: Any) -> Completion:
+        """Asks once.
+
+        Args:
+            messages: the conversation so far.
+            sampling: OpenAI's names: `temperature`, `top_p`, `max_tokens`, `seed`, `n`, `stop`, `response_format`.
+
+        Raises:
+            EndpointError: every request will fail alike (key, model, address).
+            RequestError: this request fails for good.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - most models hold nothing open
+        """Closes what `chat` opened; the model may be used again afterwards, in another event loop too."""
+
+
+class Generator(ABC):
+    """Writes new records from one."""
+
+    needs_model: ClassVar[bool]
+    """Whether `expand` asks a teacher."""
+    variants: int
+    """How many records it tries to write from each parent: what is missing goes to the ledger."""
+
+    @abstractmethod
+    async def expand(self, record: Record, model: ChatModel | None) -> list[Record]:
+        """Drafts from `record`: the text columns they change, `strategy`, `model`, `prompt_id`.
+
+        The stage completes them with ids and lineage (`records.child`). A draft that can't be used is handed over
+        with `records.rejected`, so that the ledger has the reply's text.
+
+        Raises:
+            RecordError: no draft at all came of it.
+        """
+
+
+class Critic(ABC):
+    """Scores one record."""
+
+    needs_model: ClassVar[bool]
+    """Whether `judge` asks a model."""
+
+    @abstractmethod
+    async def judge(self, record: Record, parent: Record | None, model: ChatModel | None) -> Scores:
+        """The attributes of `record`, which was generated from `parent`.
+
+        Raises:
+            RecordError: it could not be scored; the record goes to the ledger, never to a default number.
+        """
+
+    def grade(self, scores: Scores) -> float:
+        """What stands for people's votes in `question_score` and `answer_score`; 0 is neutral."""
+        return 0.0
+
+
+class Exporter(ABC):
+    """Writes a split for those who train on it."""
+
+    @abstractmethod
+    def write(self, split: str, rows: Sequence[Record], folder: Path) -> list[Path]:
+        """Appends `rows` (a batch of a split's records, in order of id) to this split's files in `folder`.
+
+        Returns:
+            The files of this split, relative to `folder`.
+        """

@@ -1,0 +1,1 @@
+"""What scores a record: one file, one critic."""

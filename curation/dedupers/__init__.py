@@ -1,0 +1,1 @@
+"""What finds duplicates: one file, one deduper."""

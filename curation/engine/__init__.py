@@ -1,0 +1,1 @@
+"""What runs components over tables: the only place that knows both Dask and asyncio."""

@@ -1,0 +1,1 @@
+"""What writes a finished split for those who train on it: one file, one exporter."""

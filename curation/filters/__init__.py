@@ -1,0 +1,1 @@
+"""A score and a bound: one file, one filter."""

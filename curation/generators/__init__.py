@@ -1,0 +1,1 @@
+"""What writes new records from a record: one file, one generator."""
