@@ -1,19 +1,54 @@
-PYTHON ?= python3.11
+# Two commands do everything on a fresh machine: `make curate` and `make test`. Both set up what they need.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# A plain interpreter name may be missing where only `python3` is on the path.
-PYTHON := $(shell command -v $(PYTHON) >/dev/null 2>&1 && echo $(PYTHON) || echo python3)
+ARGS ?=
 
-.PHONY: help setup curate test test-slow lint format bench clean
+.DEFAULT_GOAL := help
+.PHONY: help setup curate test test-slow test-gpu test-network lint format bench clean
+
 help:  ## Show what there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## Make the environment (.venv); does nothing when it is up to date
+setup: $(STAMP)  ## Make the environment in .venv; does nothing when it is up to date
 
+# torch comes first and pinned: with it in place nothing else may choose another build of it.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+curate: $(STAMP)  ## Curate the embedded sample: two rounds without key, GPU or network (ARGS="…" adds flags)
+	$(BIN)/python -m curation.main --config configs/sample.yaml --synth-gen-rounds 2 $(ARGS)
+	$(BIN)/python -m curation.verify data/curated
+
+test: $(STAMP)  ## Run the tests that need neither GPU, network nor minutes
+	$(BIN)/python -m pytest -n 2 -m 'not gpu and not network and not slow'
+
+test-slow: $(STAMP)  ## Run the tests that take minutes or need the shared data
+	$(BIN)/python -m pytest -n 2 -m slow
+
+test-gpu: $(STAMP)  ## Run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+test-network: $(STAMP)  ## Run the tests that need the internet
+	$(BIN)/python -m pytest -m network
+
+lint: $(STAMP)  ## Check style, types and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Run the benchmarks (minutes; see benchmarks/)
+	$(BIN)/python -m benchmarks.clean.run
+	$(BIN)/python -m benchmarks.scale.run
+
+clean:  ## Remove the environment, caches and the default output
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist data/curated

@@ -86,7 +86,7 @@ class Source(ABC):
         """A lazy table with the columns of `records.SCHEMA`, and `_reason`, `_detail` set on rows that can't be used.
 
         Nothing is dropped here: the read stage moves marked rows to the ledger. `_reason` is `unanswered` (not a
-        fault), or one of `sources.faults.BAD_INPUT` (counted against `max_bad_ratio`); `_detail` names file and line.
+        fault), or one of `sources._faults.BAD_INPUT` (counted against `max_bad_ratio`); `_detail` names file and line.
 
         Raises:
             InputError: nothing at all can be read, with the path and what to do.
@@ -176,12 +176,15 @@ class Critic(ABC):
 
 
 class Exporter(ABC):
-    """Writes a split for those who train on it."""
+    """Writes splits for those who train on them."""
+
+    folder: str
+    """Where its files lie below the output folder, such as `final` or `handoff/qa/nemo`."""
 
     @abstractmethod
-    def write(self, split: str, rows: Sequence[Record], folder: Path) -> list[Path]:
-        """Appends `rows` (a batch of a split's records, in order of id) to this split's files in `folder`.
+    def write(self, split: str, rows: Sequence[Record], folder: Path) -> int:
+        """Appends `rows` (a batch of a split's records, in order of id; perhaps none) to the split's file in `folder`.
 
         Returns:
-            The files of this split, relative to `folder`.
+            How many of them were written: one that lacks what this form needs is left out.
         """

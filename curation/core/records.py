@@ -33,6 +33,7 @@ SCHEMA: Final = pa.schema(
         ("question_score", pa.float64()),
         ("answer_score", pa.float64()),
         ("file_name", pa.string()),
+        ("line", pa.int64()),  # where it stood in `file_name`: its line, or its row; null for a synthetic record
         ("scores", pa.string()),  # JSON object: the critic's attributes; they become columns at the export
         ("extra", pa.string()),  # JSON object: the source's other columns; they become columns at the export
     ]
@@ -128,6 +129,7 @@ def child(parent: Record, index: int, round_number: int, draft: Mapping[str, Any
         "split": parent["split"],
         "round": round_number,
         "origin": SYNTHETIC,
+        "line": None,
     }
 
 

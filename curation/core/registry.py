@@ -27,7 +27,7 @@ SHELVES = {
     "critic": "curation.critics",
     "exporter": "curation.exporters",
 }
-_METHOD = {
+METHODS = {
     "source": "read",
     "modifier": "modify_document",
     "filter": "score_document",
@@ -76,21 +76,21 @@ class Spec:
             raise PlanError([f"{self.kind} '{self.name}': {error}"]) from error
 
     def code_version(self) -> str:
-        """A hash of the component's source, so that a changed component is run again."""
+        """A hash of the component's source, so that a changed component is run again.
+
+        What the files of a shelf share counts for each of them; of another package its version counts.
+        """
         module = inspect.getmodule(find(self.kind, self.name))
         assert module is not None
         if self.name in names(self.kind):
-            return digest(inspect.getsource(module))
+            return digest(inspect.getsource(module), *(file.read_bytes() for file in _files(self.kind, shared=True)))
         package = importlib.import_module(module.__name__.partition(".")[0])
         return digest(inspect.getsource(module), getattr(package, "__version__", ""))
 
 
 def names(kind: str) -> list[str]:
     """The components on a shelf: its files that don't begin with `_`. Imports none of them."""
-    spec = find_spec(SHELVES[kind])
-    folders = spec.submodule_search_locations if spec else None
-    files = (file for folder in folders or () for file in Path(folder).glob("*.py"))
-    return sorted(file.stem for file in files if not file.stem.startswith("_"))
+    return [file.stem for file in _files(kind, shared=False)]
 
 
 def nearest(word: str, choices: list[str]) -> str:
@@ -118,9 +118,26 @@ def find(kind: str, name: str) -> type[Any]:
     if not inspect.isclass(component):
         classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
         raise PlanError([f"{kind} '{name}': {module_name} has no class {class_name}.{nearest(class_name, classes)}"])
-    if not callable(getattr(component, _METHOD[kind], None)):
-        raise PlanError([f"{kind} '{name}': a {kind} needs a method {_METHOD[kind]}, which {class_name} lacks"])
+    if not callable(getattr(component, METHODS[kind], None)):
+        raise PlanError([f"{kind} '{name}': a {kind} needs a method {METHODS[kind]}, which {class_name} lacks"])
     return component
+
+
+def _files(kind: str, shared: bool) -> list[Path]:
+    """The files on a shelf: its components, or what they share."""
+    spec = find_spec(SHELVES[kind])
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    files = [file for folder in folders for file in Path(folder).glob("*.py")]
+    return sorted((file for file in files if file.stem.startswith("_") == shared), key=lambda file: file.stem)
+
+
+def parameters(kind: str, name: str) -> list[str]:
+    """The names of the arguments that a component takes.
+
+    Raises:
+        PlanError: there is no such component.
+    """
+    return list(inspect.signature(find(kind, name)).parameters)
 
 
 def _import(module_name: str, name: str, kind: str) -> Any:

@@ -1,0 +1,152 @@
+"""Runs a component that knows one partition, or one record, over a whole table.
+
+`over` is the one way in which work reaches the workers, and `run_async` the one place where asyncio meets Dask.
+Each partition is written by the worker that computed it, so that nothing is computed twice and no rows pass through
+the driver. A partition that is run again (its worker was lost) writes the same files once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from curation.core.errors import CurationError
+from curation.core.records import LEDGER_SCHEMA, SCHEMA
+from curation.engine import ledger
+from curation.engine.store import writing
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage's work makes of one partition.
+
+    Args:
+        kept: the rows that go on, with the columns of `records.SCHEMA`.
+        left: the ledger's entries of those that don't.
+        expected: how many rows had to come out of it, kept or left, where that is not the number that went in
+            (a generator makes several of each).
+    """
+
+    kept: pd.DataFrame
+    left: pd.DataFrame = field(default_factory=ledger.empty)
+    expected: int | None = None
+
+
+Work = Callable[[pd.DataFrame], Outcome]
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """The numbers of one finished partition."""
+
+    rows_in: int
+    rows_out: int
+    dropped: dict[str, int]
+
+
+def over(
+    client: Client, table: dd.DataFrame, work: Work, folder: Path, on_part: Callable[[PartCount], None]
+) -> list[PartCount]:
+    """Runs `work` once over every partition of `table`, writing `part-*` and `left-*` files into `folder`.
+
+    Args:
+        client: a cluster whose workers see `folder` under the same path.
+        table: lazy; computed partition by partition.
+        work: pickled once for every partition; what is large belongs into a file that it reads.
+        folder: exists.
+        on_part: told of each finished partition, in the order in which they finish.
+
+    Raises:
+        CurationError: from `work`, or when a worker is lost again and again over the same partition.
+    """
+    import dask
+    from distributed import KilledWorker, as_completed
+
+    # `partial` keeps Dask from searching the work for tables of its own.
+    task = dask.delayed(partial(run_partition, work=work, folder=folder), name="curate", pure=False)
+    tasks = [task(part, number=number) for number, part in enumerate(table.to_delayed())]
+    futures = client.compute(tasks)
+    counts = []
+    try:
+        for future in as_completed(futures):
+            count = future.result()
+            on_part(count)
+            counts.append(count)
+    except KilledWorker as error:
+        raise CurationError(
+            f"a worker was lost several times over the same rows, most likely for want of memory: {error}. Use fewer "
+            "workers, a higher memory_limit or smaller partitions; the same command goes on from the last stage."
+        ) from error
+    finally:
+        client.cancel(futures)
+    return counts
+
+
+def run_partition(rows: pd.DataFrame, work: Work, folder: Path, number: int) -> PartCount:
+    """Runs on a worker: applies `work`, checks that no row is lost, and writes both files whole or not at all."""
+    outcome = work(rows)
+    expected = len(rows) if outcome.expected is None else outcome.expected
+    if expected != len(outcome.kept) + len(outcome.left):
+        raise AssertionError(
+            f"rows went missing: {expected} expected, {len(outcome.kept)} kept, {len(outcome.left)} in the ledger"
+        )
+    for name, table, schema in (("part", outcome.kept, SCHEMA), ("left", outcome.left, LEDGER_SCHEMA)):
+        write_parquet(folder / f"{name}-{number:05d}.parquet", table.sort_values("id", kind="stable"), schema)
+    dropped = outcome.left["reason"].value_counts()
+    return PartCount(expected, len(outcome.kept), {str(reason): int(count) for reason, count in dropped.items()})
+
+
+def write_parquet(path: Path, table: pd.DataFrame, schema: Any) -> None:
+    """Writes a frame as Parquet of exactly this schema; replaces what an earlier try left."""
+    import pyarrow.parquet as pq
+
+    with writing(path):
+        temporary = path.with_name(f".{path.name}.tmp")
+        pq.write_table(ledger.to_arrow(table, schema), temporary, compression="zstd")
+        temporary.replace(path)
+
+
+async def window(items: Sequence[Item], work: Callable[[Item], Awaitable[Result]], size: int) -> list[Result]:
+    """Awaits `work` for every item, at most `size` at a time: a slow one delays nobody.
+
+    The first error that `work` lets through cancels the rest and is raised.
+
+    Returns:
+        The results in the order of `items`.
+    """
+    results: dict[int, Result] = {}
+    waiting = iter(enumerate(items))
+
+    async def lane() -> None:
+        for position, item in waiting:
+            results[position] = await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(size, len(items))):
+            group.create_task(lane())
+    return [results[position] for position in range(len(items))]
+
+
+def run_async(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Runs a coroutine on a worker, in an event loop of its own; of a group of errors the user's own is raised."""
+    try:
+        return asyncio.run(coroutine)
+    except ExceptionGroup as group:
+        first: BaseException = group.subgroup(CurationError) or group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    # Raised without the group that it came in: an error that holds itself can't travel back to the driver.
+    raise first

@@ -1,0 +1,99 @@
+"""From a plan to a finished folder: lock, cluster, rounds, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from curation import rounds, summary
+from curation.config import Keys, Plan, dump
+from curation.engine import cluster, progress
+from curation.engine.run import Run
+from curation.engine.store import Stage, Store, write_durably, write_json, writing
+
+
+def run(plan: Plan, keys: Keys, dry: bool = False, quiet: bool = False) -> int:
+    """Runs the plan, or only estimates what it would ask of models.
+
+    Returns:
+        The exit code 0; everything else is an error.
+
+    Raises:
+        CurationError: what a user can mend.
+    """
+    store = Store(plan.output)
+    display = progress.best(quiet)
+    with store.lock(), cluster.connect(**_cluster(plan)) as client, display.running():
+        display.say(f"Dask: {len(client.scheduler_info()['workers'])} workers, dashboard at {client.dashboard_link}")
+        work = Run(store, client, display)
+        if dry:
+            from curation.estimate import estimate
+
+            forecast = estimate(work, plan, keys)
+        else:
+            write_durably(store.root / "plan.yaml", dump(plan).encode())
+            result = rounds.curate(work, plan, keys)
+            _finish(work, result)
+    if dry:
+        print(forecast)
+    else:
+        _tell(work, result)
+    return 0
+
+
+def _finish(work: Run, result: rounds.Result) -> None:
+    """What a finished run leaves beside its stages: the ledger, `run.json` and the report."""
+    root = work.store.root
+    collect_ledger(work.store, work.stages)
+    write_json(root / "run.json", summary.summarize(work.stages, result.exports, root / "journal", result.ended))
+    from curation.report.page import write_report
+
+    write_report(root)
+
+
+def collect_ledger(store: Store, stages: list[Stage]) -> None:
+    """Copies the stages' ledger entries into `ledger/`, one file a stage, replacing those of earlier tries."""
+    folder = store.root / "ledger"
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        wanted = set()
+        for stage in stages:
+            if not stage.manifest.dropped:
+                continue
+            name = f"{stage.folder.parent.name}-{stage.folder.name}.parquet"
+            entries = pd.concat([pd.read_parquet(path) for path in stage.left], ignore_index=True)
+            temporary = folder / f".{name}.tmp"
+            entries.sort_values("id", kind="stable").to_parquet(temporary, index=False)
+            temporary.replace(folder / name)
+            wanted.add(name)
+        for file in folder.glob("*.parquet"):
+            if file.name not in wanted:
+                file.unlink()
+
+
+def _cluster(plan: Plan) -> dict[str, Any]:
+    return plan.cluster.model_dump(mode="json")
+
+
+def _tell(work: Run, result: rounds.Result) -> None:
+    from rich.console import Console
+
+    Console(file=sys.stdout).print(summary.funnel(work.stages, result.exports))
+    root = _shown(work.store.root)
+    print(f"{result.ended}.")
+    for place, what in (
+        ("final/", "the curated records, by split"),
+        ("handoff/", "the same as trainers read them"),
+        ("ledger/", "every record that left, and why"),
+        ("report.html", "look at it in a browser"),
+    ):
+        print(f"  {root / place}  {what}" if not place.endswith("/") else f"  {root / place}/  {what}")
+
+
+def _shown(path: Path) -> Path:
+    """A path below the current folder in its short form."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

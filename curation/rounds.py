@@ -1,0 +1,129 @@
+"""The job as a recipe: curate what people wrote, split it, then generate, judge and curate in rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from curation import stages
+from curation.config import Keys, Plan, key_variable
+from curation.core.endpoints import is_local
+from curation.core.registry import Spec, find
+from curation.engine.run import Run, columns_of
+from curation.engine.store import Manifest, Stage
+
+
+@dataclass
+class Result:
+    """What a run made.
+
+    Args:
+        dataset: the stages whose rows together are the dataset: the split, then what each round added.
+        exports: the manifests of the written folders.
+        ended: why no further round was run, in a sentence.
+    """
+
+    dataset: list[Stage]
+    exports: list[Manifest] = field(default_factory=list)
+    ended: str = ""
+
+
+def curate(run: Run, plan: Plan, keys: Keys) -> Result:
+    """Runs the plan; stages that an earlier try published are read back."""
+    result = Result([curate_source(run, plan)])
+    obstacle = why_no_rounds(plan, keys)
+    if obstacle:
+        result.ended = f"no synthetic data: {obstacle}"
+        run.progress.say(f"Skipping the rounds of generation: {obstacle}.")
+    else:
+        _rounds(run, plan, keys, result)
+        run.progress.say(f"Rounds ended: {result.ended}.")
+    result.exports = [stages.export(run, result.dataset, spec) for spec in exporters(plan)]
+    return result
+
+
+def curate_source(run: Run, plan: Plan) -> Stage:
+    """Reads, cleans, deduplicates and splits the records of the source."""
+    raw = stages.read(run, plan.source_spec(), plan.max_bad_ratio)
+    table = stages.clean(run, raw, plan.clean, plan.max_bad_ratio, 0)
+    deduped = _dedup(run, plan, table, [], 0)
+    return stages.split(run, deduped[-1] if deduped else table, deduped, plan.split, plan.seed)
+
+
+def draw_parents(run: Run, plan: Plan, dataset: list[Stage], used: list[Stage], round_number: int) -> Stage:
+    """The parents of a round: a share of the training records, but no more than could still be wanted."""
+    train = _train_size(dataset)
+    count = max(1, round(plan.rounds.ratio * train)) if plan.rounds.ratio else 0
+    if plan.rounds.target_size:
+        count = min(count, plan.rounds.target_size - train)
+    workers = sum(run.client.nthreads().values())
+    return stages.parents(run, dataset, used, count, max(1, min(workers, count)), plan.seed, round_number)
+
+
+def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
+    """What is missing for generation, or None. A plan of 0 rounds, or a ratio of 0, is a reason too."""
+    if not plan.rounds.count:
+        return "0 rounds were asked for"
+    if not plan.rounds.ratio:
+        return "the ratio of parents is 0"
+    generation = plan.generation
+    asked = []
+    if find("generator", generation.generator.name).needs_model:
+        asked.append(("the generator", generation.teacher, keys.teacher))
+    if generation.critic and find("critic", generation.critic.name).needs_model:
+        asked.append(("the critic", generation.judge_model, keys.judge))
+    for who, model, key in asked:
+        if model.kind != "openai_compatible":
+            continue
+        if not model.endpoint:
+            return f"{who} has no endpoint (--synth-gen-endpoint, --reward-endpoint)"
+        if not model.model:
+            return f"{who} has no model (--synth-gen-model, --reward-model)"
+        if key is None and not is_local(model.endpoint):
+            return f"{who} has no key for {model.endpoint} (set {key_variable(model.endpoint)})"
+    return None
+
+
+def exporters(plan: Plan) -> list[Spec]:
+    """What is written at the end."""
+    return [Spec("exporter", "jsonl", {}), *(Spec("exporter", "nemo", {"task": task}) for task in plan.tasks)]
+
+
+def _rounds(run: Run, plan: Plan, keys: Keys, result: Result) -> None:
+    used: list[Stage] = []
+    for number in range(1, plan.rounds.count + 1):
+        size = _train_size(result.dataset)
+        if plan.rounds.target_size and size >= plan.rounds.target_size:
+            result.ended = f"the training split has reached its target of {plan.rounds.target_size:,} records"
+            return
+        used.append(draw_parents(run, plan, result.dataset, used, number))
+        table = stages.synthesize(run, used[-1], plan.generation, keys, number)
+        table = stages.clean(run, table, plan.clean, plan.max_bad_ratio, number)
+        table = [table, *_dedup(run, plan, table, result.dataset, number)][-1]
+        if plan.rounds.target_size:
+            table = stages.target(run, table, plan.rounds.target_size - size, plan.seed, number)
+        result.dataset.append(table)
+        if table.manifest.rows_out < plan.rounds.min_gain:
+            result.ended = f"round {number} added {table.manifest.rows_out}, fewer than min_gain={plan.rounds.min_gain}"
+            return
+    reached = plan.rounds.target_size and _train_size(result.dataset) >= plan.rounds.target_size
+    result.ended = (
+        f"the training split has reached its target of {plan.rounds.target_size:,} records"
+        if reached
+        else f"{plan.rounds.count} of {plan.rounds.count} rounds are done"
+    )
+
+
+def _dedup(run: Run, plan: Plan, table: Stage, against: list[Stage], round_number: int) -> list[Stage]:
+    """The dedup stages that the plan asks for, in order; none where it asks for none."""
+    done: list[Stage] = []
+    if plan.dedup.exact:
+        done.append(stages.exact(run, table, against, plan.dedup.exact, round_number))
+        table = done[-1]
+    if plan.dedup.semantic:
+        device = plan.cluster.device
+        done.append(stages.near(run, table, against, plan.dedup.semantic, plan.split.near, device, round_number))
+    return done
+
+
+def _train_size(dataset: list[Stage]) -> int:
+    return int((columns_of(dataset, ["split"])["split"] == "train").sum())

@@ -1,0 +1,79 @@
+"""Writes the finished dataset: one file a split with every column, and the folders that trainers read.
+
+Records come in order of id, merged from the sorted parts of all stages. So the bytes depend on neither partitions
+nor workers, and memory holds one batch of each part at a time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from curation.core.contracts import Exporter
+from curation.core.records import SCHEMA, SPLITS, Record, digest
+from curation.core.registry import Spec
+from curation.engine.run import Run, describe
+from curation.engine.store import Manifest, Stage, Store, writing
+
+BATCH = 256
+
+
+def export(run: Run, dataset: Sequence[Stage], spec: Spec) -> Manifest:
+    """The files of one exporter for all splits, swapped in whole; nothing of an earlier run stays beside them."""
+    exporter: Exporter = spec.create()
+    folder = run.store.root / exporter.folder
+    signature = digest(spec.name, spec.arguments, spec.code_version(), *(stage.digest for stage in dataset))
+    manifest = run.store.find(folder, signature)
+    if manifest is None:
+        manifest = _write(run.store, dataset, exporter, folder, signature)
+        run.progress.end(describe(manifest, cached=False))
+    return manifest
+
+
+def _write(store: Store, dataset: Sequence[Stage], exporter: Exporter, folder: Path, signature: str) -> Manifest:
+    started = time.monotonic()
+    seen: Counter[str] = Counter()
+    written: Counter[str] = Counter()
+    with store.workspace(folder) as workspace, writing(workspace):
+        for split in SPLITS:
+            written[split] += exporter.write(split, [], workspace)  # an empty split has its file as well
+        for batch in _batches(merged(dataset)):
+            for split in SPLITS:
+                rows = [row for row in batch if row["split"] == split]
+                seen[split] += len(rows)
+                written[split] += exporter.write(split, rows, workspace)
+        manifest = Manifest(
+            stage=exporter.folder,
+            round=0,
+            signature=signature,
+            rows_in=seen.total(),
+            rows_out=written.total(),
+            dropped={"incomplete": seen.total() - written.total()} if seen != written else {},
+            settings={"splits": dict(written)},
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return store.publish(workspace, folder, manifest)
+
+
+def merged(dataset: Sequence[Stage]) -> Iterator[Record]:
+    """All records of the dataset in order of id."""
+    return heapq.merge(*(_records(part) for stage in dataset for part in stage.parts), key=itemgetter("id"))
+
+
+def _records(part: Path) -> Iterator[Record]:
+    with pq.ParquetFile(part) as file:
+        for batch in file.iter_batches(batch_size=BATCH, columns=SCHEMA.names):
+            yield from batch.to_pylist()
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

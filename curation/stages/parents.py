@@ -1,0 +1,84 @@
+"""Draws the records of the training split that new ones are written from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+
+from curation.core.records import COLUMNS, HUMAN, frame, unit_interval
+from curation.engine.lift import Outcome
+from curation.engine.run import Run, columns_of, read_part
+from curation.engine.store import Stage, writing
+
+PARENTS = "parents.parquet"
+
+
+@dataclass(frozen=True)
+class Choose:
+    """All rows of a table that holds nothing but the chosen ones: no row leaves the dataset here."""
+
+    def __call__(self, rows: pd.DataFrame) -> Outcome:
+        """One partition."""
+        return Outcome(rows[list(COLUMNS)])
+
+
+def parents(
+    run: Run, dataset: Sequence[Stage], used: Sequence[Stage], count: int, partitions: int, seed: int, round_number: int
+) -> Stage:
+    """`count` human records of the training split, spread over tags; those that no earlier round took come first.
+
+    Args:
+        dataset: all stages of the dataset.
+        used: the parents of earlier rounds.
+        partitions: how many tables they come in, which is how many workers ask models at a time.
+    """
+
+    def prepare(folder: Path) -> tuple[Any, Choose]:
+        table = columns_of(dataset, ["id", "split", "origin", "tags"])
+        table = table[(table["split"] == "train") & (table["origin"] == HUMAN)]
+        taken = columns_of(used, ["id"])["id"]
+        chosen = draw(table, set(taken), count, seed, round_number)
+        chosen = pd.DataFrame({"id": sorted(chosen), "partition": [place % partitions for place in range(len(chosen))]})
+        with writing(folder / PARENTS):
+            chosen.to_parquet(folder / PARENTS, index=False)
+        files = [str(part) for stage in dataset for part in stage.parts]
+        table = dd.from_map(_chosen, range(partitions), files=files, choice=str(folder / PARENTS), meta=frame([]))
+        return table, Choose()
+
+    settings = {"count": count, "seed": seed}
+    return run.stage("20-parents", round_number, [*dataset, *used], settings, [__name__], prepare)
+
+
+def draw(table: pd.DataFrame, used: set[str], count: int, seed: int, round_number: int) -> list[str]:
+    """Ids of `count` rows (all, where there are fewer), each drawn with a weight that keeps tags balanced.
+
+    A record's weight is the mean of 1 / (records with that tag) over its tags, so that a rare tag is as likely to
+    be drawn as a common one. Efraimidis and Spirakis' weighted sampling without replacement (2006): the largest
+    u^(1/w) win, with u from the seed and the id alone, so that neither order nor partitions matter.
+
+    Args:
+        table: columns `id`, `tags`.
+        used: ids that are drawn only when no others are left.
+    """
+    tags = table["tags"].fillna("").str.split(",")
+    frequency = tags.explode().value_counts()
+    weights = [sum(1 / frequency[tag] for tag in record) / len(record) for record in tags]
+    keys = [
+        (identifier in used, -math.log(unit_interval(seed, "parents", round_number, identifier)) / weight, identifier)
+        for identifier, weight in zip(table["id"], weights, strict=True)
+    ]
+    return [identifier for _, _, identifier in sorted(keys)[:count]]
+
+
+def _chosen(partition: int, files: list[str], choice: str) -> pd.DataFrame:
+    """The chosen rows of one partition, out of all files of the dataset."""
+    chosen = pd.read_parquet(choice)
+    wanted = chosen.loc[chosen["partition"] == partition, "id"]
+    tables = [rows[rows["id"].isin(wanted)] for rows in map(read_part, files)]
+    return pd.concat([table for table in tables if len(table)] or [frame([])], ignore_index=True)

@@ -1,0 +1,96 @@
+"""What happened: `run.json`, and the funnel that a person reads at the end."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from curation import __version__
+from curation.engine.store import Manifest, Stage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_PACKAGES = ("nemo-curator", "dask", "torch", "transformers", "pandas", "pyarrow", "openai")
+
+
+def summarize(stages: Sequence[Stage], exports: Sequence[Manifest], journal: Path, ended: str) -> dict[str, Any]:
+    """The contents of `run.json`: each stage's rows and reasons, what was asked and paid, splits, versions."""
+    return {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended": ended,
+        "stages": [_stage(stage.manifest) | {"folder": _folder(stage)} for stage in stages],
+        "exports": [_stage(manifest) | {"splits": manifest.settings["splits"]} for manifest in exports],
+        "models": usage(journal),
+        "versions": {"curation": __version__, "python": platform.python_version(), **_versions()},
+    }
+
+
+def usage(journal: Path) -> dict[str, dict[str, int]]:
+    """Replies and tokens by model, over all tries of the run: every reply that was paid for is in the journal."""
+    totals: dict[str, Counter[str]] = {}
+    for segment in sorted(journal.glob("*.jsonl")):
+        with segment.open("rb") as lines:
+            for entry in _entries(lines):
+                tokens = entry["completion"]["usage"]
+                totals.setdefault(entry["model"], Counter()).update({"replies": 1, **tokens})
+    return {model: dict(total) for model, total in sorted(totals.items())}
+
+
+def funnel(stages: Sequence[Stage], exports: Sequence[Manifest]) -> Table:
+    """What came in, what left at each step and why, what came out."""
+    from rich.table import Table
+
+    table = Table(title="From the source to the dataset", title_justify="left")
+    for name in ("round", "stage"):
+        table.add_column(name)
+    for name in ("in", "out", "left"):
+        table.add_column(name, justify="right")
+    table.add_column("why")
+    for stage in stages:
+        manifest = stage.manifest
+        why = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in manifest.dropped.items())
+        left = sum(manifest.dropped.values())
+        table.add_row(
+            str(manifest.round), manifest.stage, f"{manifest.rows_in:,}", f"{manifest.rows_out:,}", f"{left:,}", why
+        )
+    for manifest in exports[:1]:
+        splits = ", ".join(f"{count:,} {name}" for name, count in manifest.settings["splits"].items())
+        table.add_section()
+        table.add_row("", manifest.stage, f"{manifest.rows_in:,}", f"{manifest.rows_out:,}", "", splits)
+    return table
+
+
+def _stage(manifest: Manifest) -> dict[str, Any]:
+    names = ("stage", "round", "rows_in", "rows_out", "dropped", "seconds")
+    return {name: value for name, value in asdict(manifest).items() if name in names}
+
+
+def _folder(stage: Stage) -> str:
+    return f"{stage.folder.parent.parent.name}/{stage.folder.parent.name}/{stage.folder.name}"
+
+
+def _entries(lines: Iterable[bytes]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        try:
+            yield orjson.loads(line)
+        except orjson.JSONDecodeError:  # the torn last line of a process that was killed
+            continue
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

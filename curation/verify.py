@@ -1,0 +1,565 @@
+"""The proof that a finished run is sound, from its files alone: `python -m curation.verify OUT`.
+
+Nothing is run again, and nothing is asked of a cluster, a model or a network. Each check prints a line:
+
+    ok    ids are unique and in order
+    FAIL  no group and no root lies in two splits: group law-0007 lies in test, train
+    skip  no near duplicates lie in two splits: the plan has no dedup.semantic
+
+The exit code is 0 if no check fails, 1 if one does, and 2 if there is no finished run to look at. Memory holds the
+ids and hashes of all records, never their texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from itertools import combinations, islice, pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow.parquet as pq
+
+from curation.core.errors import CurationError
+from curation.core.pairs import COMPARED, compared_texts, normalize
+from curation.core.records import HUMAN, LEDGER_COLUMNS, SPLITS, TEXT_COLUMNS, Record, digest, to_json
+from curation.core.vectors import VectorCache, Vectors, hash_of, take
+from curation.engine.store import MANIFEST, Manifest, Stage, sha256_of
+from curation.exporters.jsonl import unfold
+from curation.exporters.nemo import FILES
+from curation.report.finished import Finished, batches
+from curation.stages.export import merged
+
+SHOWN = 5
+"""Faults that a line names; the rest are counted."""
+TOLERANCE = 1e-6
+"""The deduper judges cosines that are rounded to so much."""
+
+_LINEAGE = ("id", "root_id", "parent_id", "group_id", "origin", "round", "split")
+_UNITY = 1e-3  # how far from 1 a vector's length may be
+_MARGIN = 1e-4  # far above the error of a single-precision product, so that no pair is missed
+_BATCH = 4096  # records read at a time
+_BLOCK = 4096  # vectors a side of a product
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check.
+
+    Args:
+        check: what it proves.
+        faults: the first of what speaks against it, naming files and ids.
+        count: how many faults there are.
+        skipped: why there was nothing to prove.
+    """
+
+    check: str
+    faults: tuple[str, ...] = ()
+    count: int = 0
+    skipped: str = ""
+
+    def __str__(self) -> str:
+        if self.skipped:
+            return f"skip  {self.check}: {self.skipped}"
+        if not self.count:
+            return f"ok    {self.check}"
+        more = f"; and {self.count - len(self.faults):,} more" if self.count > len(self.faults) else ""
+        return f"FAIL  {self.check}: {'; '.join(self.faults)}{more}"
+
+
+class _NothingToProveError(Exception):
+    """The plan promises nothing that a check could prove."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The run's files, read when a check first needs them."""
+
+    run: Finished
+
+    @cached_property
+    def final(self) -> pd.DataFrame:
+        """A row for each record of `final/`, in the order of the files: its lineage; `file`, the split whose file it
+        is in; `exact`, the hash of its normalised texts; `near_0`, …, the hashes of its compared texts. Hashes are
+        null where the plan has no such deduper, and for records without a text to compare."""
+        parts = [self._keys(rows).assign(file=split) for split in SPLITS for rows in _batches(self.path_of(split))]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_LINEAGE, "exact", "file"])
+
+    def path_of(self, split: str) -> Path:
+        """The final file of a split."""
+        return self.run.root / "final" / f"{split}.jsonl"
+
+    def by(self, deduper: str) -> str | None:
+        """By what texts the plan compares records, `exact` or `semantic`; None where it does not."""
+        plan = self.run.plan["dedup"][deduper]
+        return plan["by"] if plan else None
+
+    def shown(self, path: Path) -> str:
+        """A path below the run's folder."""
+        return path.relative_to(self.run.root).as_posix()
+
+    def _keys(self, rows: pd.DataFrame) -> pd.DataFrame:
+        table = rows[list(_LINEAGE)].copy()
+        table["exact"] = None
+        if by := self.by("exact"):
+            texts = zip(*([normalize(text) for text in column] for column in compared_texts(rows, by)), strict=True)
+            table["exact"] = pd.Series([digest(*row) if any(row) else None for row in texts], dtype=object)
+        if by := self.by("semantic"):
+            columns = compared_texts(rows, by)
+            silent = [not any(text.strip() for text in row) for row in zip(*columns, strict=True)]
+            for number, column in enumerate(columns):
+                hashes = [None if none else hash_of(text) for text, none in zip(column, silent, strict=True)]
+                table[f"near_{number}"] = pd.Series(hashes, dtype=object)
+        return table
+
+
+Check = Callable[[Evidence], Iterator[str]]
+
+
+def verify(root: Path) -> list[Finding]:
+    """Every check of `CHECKS` on a finished run.
+
+    Raises:
+        InputError: there is no finished run in `root`.
+    """
+    evidence = Evidence(Finished.open(root))
+    return [_finding(name, check, evidence) for name, check in CHECKS.items()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Returns:
+        The exit code: 0 if the run is sound, 1 if a check fails, 2 if there is no finished run.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m curation.verify",
+        description="Proves from its files alone that a finished run lost nothing and leaks nothing.",
+    )
+    parser.add_argument("output", type=Path, metavar="OUT", help="the run's folder")
+    root = parser.parse_args(arguments).output
+    try:
+        findings = verify(root)
+    except CurationError as error:
+        print(f"curation: {error}", file=sys.stderr)
+        return 2
+    for finding in findings:
+        print(finding)
+    return int(any(finding.count for finding in findings))
+
+
+def _finding(name: str, check: Check, evidence: Evidence) -> Finding:
+    """A check that can't be carried out has failed: what it should prove is not proved."""
+    faults = check(evidence)
+    shown: list[str] = []
+    try:
+        shown.extend(islice(faults, SHOWN))
+        count = len(shown) + sum(1 for _ in faults)
+    except _NothingToProveError as reason:
+        return Finding(name, skipped=str(reason))
+    except (OSError, ValueError, KeyError, TypeError, CurationError) as error:
+        shown = [*shown[: SHOWN - 1], f"can't be checked: {type(error).__name__}: {error}"]
+        count = len(shown)
+    return Finding(name, tuple(shown), count)
+
+
+def checksums(evidence: Evidence) -> Iterator[str]:
+    """Each file that a manifest names is there as it was published."""
+    root = evidence.run.root
+    published = [stage.folder for stage in evidence.run.stages] + evidence.run.exports
+    found = [path.parent for top in ("stages", "final", "handoff") for path in _visible(root / top, MANIFEST)]
+    for folder in sorted({*published, *found}):
+        manifest = Manifest.read(folder)
+        if manifest is None:
+            yield f"{evidence.shown(folder / MANIFEST)} is missing or damaged"
+            continue
+        for name, expected in sorted(manifest.files.items()):
+            path = folder / name
+            if not path.is_file():
+                yield f"{evidence.shown(path)} is missing"
+            elif sha256_of(path) != expected:
+                yield f"{evidence.shown(path)} has changed"
+
+
+def strays(evidence: Evidence) -> Iterator[str]:
+    """Readers take whatever lies in these folders: what this run did not write must not be there."""
+    root = evidence.run.root
+    known = set()
+    for folder in evidence.run.exports:
+        manifest = Manifest.read(folder)
+        known |= {folder / MANIFEST, *(folder / name for name in (manifest.files if manifest else ()))}
+    for top in ("final", "handoff"):
+        for path in _visible(root / top, "*"):
+            if path.is_file() and path not in known:
+                yield evidence.shown(path)
+
+
+def account(evidence: Evidence) -> Iterator[str]:
+    """`run.json` tells of the stages and folders that are there."""
+    for entry in [*evidence.run.run["stages"], *evidence.run.run["exports"]]:
+        folder = entry.get("folder", entry["stage"])
+        manifest = Manifest.read(evidence.run.root / folder)
+        for name in ("rows_in", "rows_out", "dropped", "round"):
+            if manifest is not None and getattr(manifest, name) != entry[name]:
+                yield f"{folder}: {name} is {getattr(manifest, name)}, and {entry[name]} in run.json"
+
+
+def balance(evidence: Evidence) -> Iterator[str]:
+    """At each stage rows in = rows out + ledger, in the manifest and in the files."""
+    for stage in evidence.run.stages:
+        manifest, name = stage.manifest, evidence.shown(stage.folder)
+        rows = sum(_length(part) for part in stage.parts)
+        left = Counter(_column(stage.left, "reason"))
+        if manifest.rows_in != manifest.rows_out + sum(manifest.dropped.values()):
+            yield f"{name}: {manifest.rows_in} in, {manifest.rows_out} out, {sum(manifest.dropped.values())} left"
+        if rows != manifest.rows_out:
+            yield f"{name}: {rows} rows in its files, {manifest.rows_out} in its manifest"
+        if left != Counter(manifest.dropped):
+            yield f"{name}: its files hold the departures {dict(left)}, its manifest {manifest.dropped}"
+
+
+def flow(evidence: Evidence) -> Iterator[str]:
+    """Each stage took in exactly the records that the one before it handed on."""
+    for stages in evidence.run.rounds:
+        for before, stage in pairwise(stages):
+            name = evidence.shown(stage.folder)
+            came = _column(before.parts, "id")
+            if stage.manifest.stage == "synthesize":
+                for identifier in set(came) ^ set(_column([*stage.parts, *stage.left], "parent_id")):
+                    yield f"{name}: parent {identifier} has no record here, or is none of the round's parents"
+                continue
+            went = Counter(_column([*stage.parts, *stage.left], "id"))
+            went.subtract(came)
+            for identifier, surplus in went.items():
+                if surplus:
+                    yield f"{name}: record {identifier} {'came from nowhere' if surplus > 0 else 'is lost'}"
+        if stages[0].manifest.stage == "parents":
+            yield from _parents(evidence, stages[0])
+
+
+def ledger(evidence: Evidence) -> Iterator[str]:
+    """`ledger/` is the copy of what the stages' `left-*` files hold."""
+    folder = evidence.run.root / "ledger"
+    stages = {_ledger_file(stage): stage for stage in evidence.run.stages if stage.manifest.dropped}
+    for name in sorted({path.name for path in folder.glob("*.parquet")} ^ set(stages)):
+        yield f"ledger/{name} {'is missing' if name in stages else 'belongs to no stage of this run'}"
+    for name, stage in stages.items():
+        if not (folder / name).is_file():
+            continue
+        differences = _entries([folder / name])
+        differences.subtract(_entries(stage.left))
+        for (identifier, _), surplus in differences.items():
+            if surplus:
+                yield f"ledger/{name}: {identifier} {'is no departure' if surplus > 0 else 'is missing'}"
+        for identifier, where in zip(*(_column(stage.left, column) for column in ("id", "stage")), strict=True):
+            if where != stage.manifest.stage:
+                yield f"ledger/{name}: {identifier} is said to have left at {where}"
+
+
+def content(evidence: Evidence) -> Iterator[str]:
+    """`final/` holds the dataset's records, byte for byte, in the order of their ids."""
+    with ExitStack() as stack:
+        files = {split: _Lines(stack.enter_context(evidence.path_of(split).open("rb"))) for split in SPLITS}
+        for record in merged(evidence.run.dataset):
+            name, file = f"final/{record['split']}.jsonl", files[record["split"]]
+            while file.id and file.id < record["id"]:
+                yield f"{name}: record {file.id} is of no stage"
+                file.advance()
+            if file.id != record["id"]:
+                yield f"{name}: record {record['id']} is missing"
+                continue
+            if file.line != orjson.dumps(unfold(record), option=orjson.OPT_APPEND_NEWLINE):
+                yield f"{name}: record {record['id']} is not what the stages made of it"
+            file.advance()
+        for split, file in files.items():
+            while file.id:
+                yield f"final/{split}.jsonl: record {file.id} is of no stage"
+                file.advance()
+
+
+def ids(evidence: Evidence) -> Iterator[str]:
+    """An id stands for one record, and each file is sorted by it."""
+    final = evidence.final
+    for identifier in final.loc[final["id"].duplicated(), "id"]:
+        yield f"id {identifier} occurs again"
+    for split, rows in final.groupby("file"):
+        for before, after in pairwise(rows["id"]):
+            if after < before:
+                yield f"final/{split}.jsonl: {after} comes after {before}"
+        for identifier in rows.loc[rows["split"] != split, "id"]:
+            yield f"final/{split}.jsonl: record {identifier} is of another split"
+
+
+def totals(evidence: Evidence) -> Iterator[str]:
+    """Whatever the source held or a generator was asked for is in the dataset or in the ledger."""
+    human = int((evidence.final["origin"] == HUMAN).sum())
+    for origin, entrance, stays, rounds in (
+        ("human", "read", human, evidence.run.rounds[:1]),
+        ("synthetic", "synthesize", len(evidence.final) - human, evidence.run.rounds[1:]),
+    ):
+        came = sum(stage.manifest.rows_in for stage in evidence.run.named(entrance))
+        left = sum(_length(path) for stages in rounds for stage in stages for path in stage.left)
+        if came != stays + left:
+            yield f"{came} {origin} records came, {stays} are in final/ and {left} in the ledger"
+
+
+def groups(evidence: Evidence) -> Iterator[str]:
+    """What belongs together lies in one split."""
+    final = evidence.final
+    for name in ("group_id", "root_id"):
+        for identifier in final.loc[final[name].isna(), "id"]:
+            yield f"record {identifier} has no {name}"
+        for identifier, splits, records in _in_two_files(final, name):
+            yield f"{name.removesuffix('_id')} {identifier} lies in {splits} (records {records})"
+
+
+def lineage(evidence: Evidence) -> Iterator[str]:
+    """A synthetic record is in train, as its parent is; whoever follows the parents comes to a human record."""
+    final = evidence.final
+    is_human = final["origin"] == HUMAN
+    humans, made = final[is_human], final[~is_human]
+    for identifier in humans.loc[(humans["root_id"] != humans["id"]) | humans["parent_id"].notna(), "id"]:
+        yield f"human record {identifier} has a parent, or another root than itself"
+    for identifier in made.loc[made["file"] != "train", "id"]:
+        yield f"synthetic record {identifier} is not in train"
+    train = final[final["file"] == "train"].drop_duplicates("id").set_index("id")
+    parents = train.reindex(made["parent_id"])
+    for identifier, parent in made.loc[parents["origin"].isna().to_numpy(), ["id", "parent_id"]].to_numpy():
+        yield f"synthetic record {identifier}: its parent {parent} is not in train"
+    known = made[parents["origin"].notna().to_numpy()]
+    parents = parents[parents["origin"].notna()]
+    # Its parent is of an earlier round and has the same root: so the way up ends, at a record that is its own root.
+    sound = (known["round"].to_numpy() > parents["round"].to_numpy()) & (
+        known[["root_id", "group_id"]].to_numpy() == parents[["root_id", "group_id"]].to_numpy()
+    ).all(axis=1)
+    for identifier in known.loc[~sound, "id"]:
+        yield f"synthetic record {identifier} has another root or group than its parent, or is not of a later round"
+
+
+def exact(evidence: Evidence) -> Iterator[str]:
+    """No two records with the same normalised texts lie in two splits."""
+    if not evidence.by("exact"):
+        raise _NothingToProveError("the plan has no dedup.exact")
+    for _, splits, records in _in_two_files(evidence.final, "exact"):
+        yield f"{records} say the same, in {splits}"
+
+
+def near(evidence: Evidence) -> Iterator[str]:
+    """No two records at or above the cosine `split.near` lie in two splits, by the vectors that the run kept.
+
+    A record whose vector is gone or damaged is a fault: nothing is proved of it.
+    """
+    by = evidence.by("semantic")
+    if not by:
+        raise _NothingToProveError("the plan has no dedup.semantic")
+    texts = _located(evidence, [f"near_{number}" for number in range(len(COMPARED[by]))])
+    for identifier in texts.loc[texts["row_0"].isna(), "id"]:
+        yield f"record {identifier} has no vector in embeddings/"
+    texts = texts[texts["row_0"].notna()]
+    for block in _blocks(texts):
+        norms = np.linalg.norm(_vectors(block), axis=2)
+        for identifier in block.loc[(np.abs(norms - 1) > _UNITY).any(axis=0), "id"]:
+            yield f"record {identifier} has a damaged vector in embeddings/"
+    bound = float(evidence.run.plan["split"]["near"]) + TOLERANCE
+    for one, other in combinations(SPLITS, 2):
+        for first, second, cosine in _pairs(texts[texts["file"] == one], texts[texts["file"] == other], bound):
+            yield f"{first} ({one}) and {second} ({other}): cosine {cosine:.4f}"
+
+
+def handoff(evidence: Evidence) -> Iterator[str]:
+    """What trainers read holds the splits' own records, in the form that all of them read."""
+    splits = dict(zip(evidence.final["id"], evidence.final["file"], strict=True))
+    for folder in evidence.run.exports:
+        if folder.name != "nemo":
+            continue
+        manifest = Manifest.read(folder)
+        expected = manifest.settings["splits"] if manifest else {}
+        for split, name in FILES.items():
+            path = folder / f"{name}.jsonl"
+            seen: set[str] = set()
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    for fault in _example_faults(line, split, splits, seen):
+                        yield f"{evidence.shown(path)}:{number} {fault}"
+            if len(seen) != expected.get(split):
+                yield f"{evidence.shown(path)} has {len(seen)} examples, its manifest {expected.get(split)}"
+
+
+CHECKS: Mapping[str, Check] = {
+    "every file has the checksum of its manifest": checksums,
+    "final and handoff hold no other files": strays,
+    "run.json tells what the manifests tell": account,
+    "at every stage, rows in = rows out + rows in the ledger": balance,
+    "every stage took in what the one before it handed on": flow,
+    "the ledger holds what left the stages, and nothing else": ledger,
+    "final holds the records of the last stages, byte for byte": content,
+    "ids are unique and in order": ids,
+    "every record that came in or was asked for is in final or in the ledger": totals,
+    "no group and no root lies in two splits": groups,
+    "synthetic records are in train, as their parents are, and come from human ones": lineage,
+    "no exact duplicates lie in two splits": exact,
+    "no near duplicates lie in two splits": near,
+    "the hand-off holds the splits' own records, as trainers read them": handoff,
+}
+"""What is proved, in the order in which it is printed."""
+
+
+class _Lines:
+    """A final file, record by record; at its end `id` is empty."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.advance()
+
+    def advance(self) -> None:
+        """Goes to the next record."""
+        self.line = self._file.readline()
+        self.id: str = orjson.loads(self.line)["id"] if self.line else ""
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """What lies in `folder`, but for hidden files and folders: those are work in progress."""
+    found = folder.rglob(pattern)
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _length(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _column(files: Sequence[Path], name: str) -> list[Any]:
+    return [value for batch in batches(files, [name]) for value in batch.column(0).to_pylist()]
+
+
+def _parents(evidence: Evidence, stage: Stage) -> Iterator[str]:
+    """Only human records of train are written from."""
+    final = evidence.final
+    allowed = set(final.loc[(final["file"] == "train") & (final["origin"] == HUMAN), "id"])
+    for identifier, count in Counter(_column(stage.parts, "id")).items():
+        if identifier not in allowed or count > 1:
+            yield f"{evidence.shown(stage.folder)}: {identifier} is no human record of train, or was drawn twice"
+
+
+def _ledger_file(stage: Stage) -> str:
+    return f"{stage.folder.parent.name}-{stage.folder.name}.parquet"
+
+
+def _entries(files: Sequence[Path]) -> Counter[tuple[str, str]]:
+    """How often each entry occurs, by its id and a hash of all its columns."""
+    rows = (row for batch in batches(files, LEDGER_COLUMNS) for row in batch.to_pylist())
+    return Counter((row["id"], digest(to_json(row))) for row in rows)
+
+
+def _batches(path: Path) -> Iterator[pd.DataFrame]:
+    """The records of a final file, some at a time: lineage and texts."""
+    with path.open("rb") as file:
+        lines = enumerate(file, 1)
+        while rows := [_record(path, number, line) for number, line in islice(lines, _BATCH)]:
+            yield pd.DataFrame(rows, columns=[*_LINEAGE, *TEXT_COLUMNS], dtype=object)
+
+
+def _record(path: Path, number: int, line: bytes) -> Record:
+    try:
+        row = orjson.loads(line)
+        return {name: row[name] for name in (*_LINEAGE, *TEXT_COLUMNS)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path.name}, line {number} is no record: {error}") from error
+
+
+def _in_two_files(final: pd.DataFrame, name: str) -> Iterator[tuple[str, str, str]]:
+    """The values of a column that occur in the files of several splits, with these splits and a record of each."""
+    places = final.dropna(subset=[name]).drop_duplicates([name, "file"])
+    shared = places[places[name].duplicated(keep=False)]
+    for value, rows in shared.groupby(name):
+        yield str(value), ", ".join(rows["file"]), ", ".join(rows["id"])
+
+
+def _located(evidence: Evidence, names: Sequence[str]) -> pd.DataFrame:
+    """The records with texts to compare: `id`, `file`, and where in the cache the vector of each text is (`file_0`,
+    `row_0`, …; null where one of them is missing), sorted so that neighbours lie in few files."""
+    folder = evidence.run.root / "embeddings"
+    texts = evidence.final.dropna(subset=list(names))
+    index = VectorCache(folder, _fingerprint(evidence, folder)).index()
+    places = texts[["id", "file"]].reset_index(drop=True)
+    for number, name in enumerate(names):
+        found = index.reindex(texts[name])
+        places[f"file_{number}"] = found["file"].to_numpy(dtype=object)
+        places[f"row_{number}"] = found["row"].to_numpy(dtype="float64")
+    places.loc[places.isna().any(axis=1), "row_0"] = np.nan
+    return places.sort_values(["file_0", "row_0", "id"], ignore_index=True)
+
+
+def _blocks(texts: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    return (texts.iloc[start : start + _BLOCK] for start in range(0, len(texts), _BLOCK))
+
+
+def _vectors(block: pd.DataFrame) -> Vectors:
+    """Shape (compared texts, records, dimensions)."""
+    numbers = range(sum(name.startswith("file_") for name in block.columns))
+    return np.stack(
+        [
+            take(block[f"file_{number}"].to_numpy(dtype=object), block[f"row_{number}"].to_numpy(dtype="int64"))
+            for number in numbers
+        ]
+    )
+
+
+def _fingerprint(evidence: Evidence, folder: Path) -> str:
+    """The folder of the plan's encoder: usually the only one, and then the encoder itself need not be here."""
+    found = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    if len(found) == 1:
+        return found[0]
+    from curation.core.encoder import Encoder
+
+    return Encoder(evidence.run.plan["dedup"]["semantic"]["encoder"]).fingerprint
+
+
+def _pairs(one: pd.DataFrame, other: pd.DataFrame, bound: float) -> Iterator[tuple[str, str, float]]:
+    """The pairs of records, one of each table, whose least similar texts reach `bound`."""
+    for rows in _blocks(one):
+        left, names = _vectors(rows), rows["id"].to_numpy()
+        for columns in _blocks(other):
+            right, others = _vectors(columns), columns["id"].to_numpy()
+            products = reduce(np.minimum, (a @ b.T for a, b in zip(left, right, strict=True)))
+            if products.max() < bound - _MARGIN:
+                continue
+            for row, column in np.argwhere(products >= bound - _MARGIN):
+                cosine = float((left[:, row].astype("float64") * right[:, column]).sum(axis=1).min())
+                if cosine >= bound:
+                    yield names[row], others[column], cosine
+
+
+def _example_faults(line: bytes, split: str, splits: Mapping[str, str], seen: set[str]) -> Iterable[str]:
+    """What is wrong with one line of a hand-off file; notes its id in `seen`."""
+    if not line.isascii() or not line.endswith(b"\n"):
+        yield "is not ASCII, or is cut"
+    try:
+        example = orjson.loads(line)
+    except ValueError:
+        yield "is no JSON" if line.strip() else "is blank"
+        return
+    if not isinstance(example, dict) or sorted(example) != ["id", "input", "output"]:
+        yield "has not exactly the keys input, output and id"
+        return
+    if not all(isinstance(value, str) and value.strip() for value in example.values()):
+        yield f"({example['id']}) has a null or an empty text"
+        return
+    if example["input"] != example["input"].rstrip():
+        yield f"({example['id']}) ends its input with white space"
+    if example["id"] in seen:
+        yield f"({example['id']}) stands here twice"
+    if splits.get(example["id"]) != split:
+        yield f"({example['id']}) is no record of {split} in final/"
+    seen.add(example["id"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

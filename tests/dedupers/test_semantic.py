@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import html
+import json
+import pickle
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+
+from curation.core.encoder import Encoder
+from curation.core.errors import CurationError, DiskError, PlanError
+from curation.core.pairs import COMPARED, compared_texts, keep_best
+from curation.core.records import SYNTHETIC, Record, frame, human
+from curation.core.vectors import VectorCache, Vectors, hash_of, load_vectors
+from curation.dedupers.semantic import Semantic
+from tests.core.tiny_encoder import write_tiny_encoder
+from tests.dedupers.tables import all_pairs, ranks_of, table_of
+from tests.shared_data import shared_data
+
+LAW = [
+    human("1", title="Deposit", question="Can my landlord keep the deposit for normal wear?", answer="No."),
+    human("2", title="Deposit", question="Can my landlord keep the deposit for normal wear", answer="Rarely.", line=2),
+    human("3", title="Deposit", question="May a landlord keep a deposit because of ordinary wear?", answer="No!"),
+    human("4", title="Fences", question="Who pays for a fence between two gardens?", answer="Both neighbours."),
+    human("5", title=None, question="Is a verbal contract binding?", answer="Often.", question_score=3.0),
+    human("6", title="", question="Is a verbal contract binding?", answer="Mostly it is."),
+    human("7", title=None, question=None, answer="An answer without a question."),
+    human("8", title="", question="  ", answer="Another answer without a question."),
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny"))
+
+
+def planted(count: int, prefix: str, cache: VectorCache, seed: int, spread: float = 0.25) -> list[Record]:
+    """Records whose texts have vectors, put into the cache, that lie close to a few centres."""
+    chance = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).standard_normal((6, 16))
+    rows = []
+    for number in range(count):
+        question, answer = (f"{prefix} {kind} {chance.integers(count)}" for kind in ("question", "answer"))
+        rows.append(human(f"{prefix}{number:03d}", question=question, answer=answer, question_score=float(number % 3)))
+    texts = sorted({row[name] for row in rows for name in ("question", "answer")})
+    vectors = centres[chance.integers(6, size=len(texts))] + spread * chance.standard_normal((len(texts), 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cache.add([hash_of(text) for text in texts], vectors.astype(np.float32))
+    return rows
+
+
+class Oracle:
+    """The similarity of two records by brute force."""
+
+    def __init__(self, by: str, threshold: float, rows: list[Record], folder: Path, fingerprint: str) -> None:
+        self.threshold = threshold
+        texts = zip(*compared_texts(frame(rows), by), strict=True)
+        self.texts = dict(zip([row["id"] for row in rows], texts, strict=True))
+        hashes = sorted({hash_of(text) for texts in self.texts.values() for text in texts if text})
+        self.vectors = dict(zip(hashes, load_vectors(folder, fingerprint, hashes).astype(float), strict=True))
+
+    def __call__(self, one: Record, other: Record) -> float | None:
+        mine, theirs = self.texts[one["id"]], self.texts[other["id"]]
+        if not any(mine) or not any(theirs):
+            return None
+        value = min(
+            round(float(self.vectors[hash_of(a)] @ self.vectors[hash_of(b)]), 6)
+            for a, b in zip(mine, theirs, strict=True)
+        )
+        return value if value >= self.threshold else None
+
+    def same_text(self, pairs: pd.DataFrame) -> pd.Series:
+        return pairs["id"].map(self.texts) == pairs["kept_id"].map(self.texts)
+
+
+def assert_same_but_equals(found: pd.DataFrame, every: pd.DataFrame, oracle: Oracle) -> None:
+    """The same pairs, except that of records with equal texts each need be paired with the best alone."""
+    pd.testing.assert_frame_equal(
+        found[~oracle.same_text(found)].reset_index(drop=True), every[~oracle.same_text(every)].reset_index(drop=True)
+    )
+    assert len(found.merge(every)) == len(found)
+    linked = every.loc[oracle.same_text(every), "id"]
+    assert set(found.loc[oracle.same_text(found), "id"]) == set(linked)
+
+
+class TestAgainstBruteForce:
+    @pytest.mark.parametrize("by", ["question", "answer", "both"])
+    @pytest.mark.parametrize("block_size", [7, 4096])
+    def test_planted_vectors(self, by: str, block_size: int, tiny: str, tmp_path: Path) -> None:
+        fingerprint = Encoder(tiny).fingerprint
+        cache = VectorCache(tmp_path, fingerprint)
+        rows, others = planted(70, "a", cache, 1), planted(25, "b", cache, 2)
+        threshold = 0.9
+        oracle = Oracle(by, threshold, [*rows, *others], tmp_path, fingerprint)
+        deduper = Semantic(threshold, by, tiny, cache=str(tmp_path), block_size=block_size)
+        found = deduper.find(table_of(rows, 5), table_of(others, 2))
+        every = all_pairs(rows, others, oracle)
+        assert len(every) > 50
+        assert_same_but_equals(found, every, oracle)
+        alone = deduper.find(table_of(rows, 4, seed=1))
+        rank = ranks_of(rows)
+        pd.testing.assert_frame_equal(
+            keep_best(alone, rank, threshold)[["id"]],
+            keep_best(all_pairs(rows, [], oracle), rank, threshold)[["id"]],
+        )
+
+    def test_partitions_order_and_blocks_change_nothing(self, tiny: str, tmp_path: Path) -> None:
+        cache = VectorCache(tmp_path, Encoder(tiny).fingerprint)
+        rows, others = planted(60, "a", cache, 3), planted(20, "b", cache, 4)
+        expected = Semantic(0.85, "both", tiny, cache=str(tmp_path)).find(table_of(rows, 1), table_of(others, 1))
+        assert len(expected) > 20
+        for seed in range(3):
+            again = Semantic(0.85, "both", tiny, cache=str(tmp_path), block_size=11 + seed)
+            pd.testing.assert_frame_equal(again.find(table_of(rows, 8, seed), table_of(others, 3, seed)), expected)
+
+    def test_a_pair_on_the_threshold_counts(self, tiny: str, tmp_path: Path) -> None:
+        cache = VectorCache(tmp_path, Encoder(tiny).fingerprint)
+        angle = np.arccos(0.97)
+        vectors = np.array([[1, 0], [np.cos(angle), np.sin(angle)], [np.cos(2e-5 + angle), -np.sin(2e-5 + angle)]])
+        cache.add([hash_of(text) for text in "abc"], vectors.astype(np.float32))
+        rows = [human(text, question=text) for text in "abc"]
+        found = Semantic(0.97, "question", tiny, cache=str(tmp_path)).find(table_of(rows))
+        assert found.to_dict("records") == [{"id": "b", "kept_id": "a", "similarity": 0.97}]
+
+    @pytest.mark.slow
+    def test_five_thousand_real_records(self, tmp_path: Path) -> None:
+        rows = real_records(5000)
+        found = Semantic(0.9, "question", cache=str(tmp_path), block_size=1500).find(table_of(rows, 6))
+        texts = compared_texts(frame(rows), "question")[0]
+        vectors = load_vectors(tmp_path, Encoder().fingerprint, [hash_of(text) for text in texts]).astype(float)
+        cosines = np.triu((vectors @ vectors.T).round(6), 1)
+        ids, rank = [row["id"] for row in rows], ranks_of(rows)
+        first, second = np.nonzero(cosines >= 0.9)
+        every = pd.DataFrame(
+            [
+                (*sorted((ids[a], ids[b]), key=rank.__getitem__, reverse=True), cosines[a, b])
+                for a, b in zip(first, second, strict=True)
+            ],
+            columns=["id", "kept_id", "similarity"],
+        ).sort_values(["id", "kept_id"], ignore_index=True)
+        assert len(rows) == 5000
+        assert len(every) > 50
+        pd.testing.assert_frame_equal(found, every)
+
+
+def real_records(count: int) -> list[Record]:
+    """Titles, then first sentences of answers and questions, of Stack Exchange: all texts different."""
+    texts: dict[str, None] = {}
+    sites = [json.loads(path.read_bytes()) for path in sorted((shared_data() / "stackexchange").glob("*.json"))]
+    questions = [question for site in sites for question in site]
+    texts.update(dict.fromkeys(question["question_title"] for question in questions))
+    bodies = [body for one in questions for body in (one["question_body"], *(a["body"] for a in one["answers"]))]
+    for body in bodies:
+        for part in re.split(r"</?(?:p|li|br|pre|h\d)\s*/?>", body):
+            words = html.unescape(re.sub(r"<[^>]+>", " ", part)).split()
+            if len(words) > 4:
+                texts[" ".join(words[:12])] = None
+    return [human(f"{number:05d}", question=text) for number, text in zip(range(count), texts, strict=False)]
+
+
+class TestFind:
+    def test_real_texts(self, tmp_path: Path) -> None:
+        found = Semantic(0.95, cache=str(tmp_path)).find(table_of(LAW, 4))
+        pairs = {(row.id, row.kept_id): row.similarity for row in found.itertuples()}
+        assert pairs[("6", "5")] == 1.0
+        assert pairs[("1", "2")] > 0.97  # the longer one is kept
+        assert not {"4", "7", "8"} & {name for pair in pairs for name in pair}
+
+    @pytest.mark.parametrize("by", list(COMPARED))
+    def test_every_way_to_compare(self, by: str, tiny: str) -> None:
+        rows = [*LAW, human("9", title="Deposit", question=LAW[0]["question"], answer="No.")]
+        found = Semantic(1.0, by, tiny).find(table_of(rows))
+        assert ("9", "1") in set(zip(found["id"], found["kept_id"], strict=True))
+
+    def test_both_empty_answers_are_equal_but_empty_records_are_not_compared(self, tiny: str) -> None:
+        rows = [human(name, question="Is it?") for name in "ab"] + [human(name) for name in "cd"]
+        found = Semantic(1.0, "both", tiny).find(table_of(rows))
+        assert found[["id", "kept_id"]].to_numpy().tolist() == [["b", "a"]]
+
+    def test_all_equal(self, tiny: str) -> None:
+        rows = [human(f"{number:02d}", question="The same again") for number in range(40)]
+        found = Semantic(0.9, encoder=tiny).find(table_of(rows, 5, seed=2))
+        assert found["id"].tolist() == [row["id"] for row in rows[1:]]
+        assert set(found["kept_id"]) == {"00"}
+
+    @pytest.mark.parametrize("rows", [[], LAW[:1], LAW[6:]])
+    def test_nothing_to_find(self, rows: list[Record], tiny: str) -> None:
+        found = Semantic(0.9, encoder=tiny).find(table_of(rows, 4))
+        assert found.empty
+        assert found.dtypes.astype(str).to_dict() == {"id": "object", "kept_id": "object", "similarity": "float64"}
+
+    def test_against_is_not_compared_with_itself(self, tiny: str) -> None:
+        published = [human(name, question="Who pays?") for name in "pq"]
+        new = [{**human("n", question="Who pays?"), "origin": SYNTHETIC, "round": 1}]
+        found = Semantic(0.9, encoder=tiny).find(table_of(new, 1), table_of(published, 1))
+        assert found[["id", "kept_id"]].to_numpy().tolist() == [["n", "p"]]
+        assert Semantic(0.9, encoder=tiny).find(table_of([], 1), table_of(published, 1)).empty
+
+
+class TestCache:
+    def test_a_later_round_embeds_only_what_is_new(
+        self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        encode = Encoder.encode
+
+        def spy(self: Encoder, texts: Sequence[str]) -> Vectors:
+            asked.extend(texts)
+            return encode(self, texts)
+
+        monkeypatch.setattr(Encoder, "encode", spy)
+        deduper = Semantic(0.9, encoder=tiny, cache=str(tmp_path))
+        first = deduper.find(table_of(LAW, 3))
+        assert len(asked) == len(set(asked)) == 5
+        asked.clear()
+        new = [{**human("n", question="Something new"), "origin": SYNTHETIC, "round": 1}]
+        deduper.find(table_of(new, 1), table_of(LAW, 2))
+        assert asked == ["Something new"]
+        asked.clear()
+        pd.testing.assert_frame_equal(deduper.find(table_of(LAW, 5, seed=1)), first)
+        assert asked == []
+
+    def test_a_damaged_file_is_made_again(self, tiny: str, tmp_path: Path) -> None:
+        deduper = Semantic(0.9, encoder=tiny, cache=str(tmp_path))
+        first = deduper.find(table_of(LAW, 1))
+        for path in tmp_path.rglob("*.arrow"):
+            path.write_bytes(path.read_bytes()[:100])
+        pd.testing.assert_frame_equal(deduper.find(table_of(LAW, 1)), first)
+
+    def test_vectors_are_those_of_the_encoder(self, tiny: str, tmp_path: Path) -> None:
+        Semantic(0.9, encoder=tiny, cache=str(tmp_path)).find(table_of(LAW))
+        texts = ["Fences\nWho pays for a fence between two gardens?", "Is a verbal contract binding?"]
+        encoder = Encoder(tiny)
+        loaded = load_vectors(tmp_path, encoder.fingerprint, [hash_of(text) for text in texts])
+        assert loaded.tobytes() == encoder.encode(texts).tobytes()
+        with pytest.raises(CurationError, match="1 of 3 embeddings are missing"):
+            load_vectors(tmp_path, encoder.fingerprint, [hash_of(text) for text in [*texts, "never seen"]])
+
+    def test_no_vectors(self, tmp_path: Path) -> None:
+        assert load_vectors(tmp_path, "none", []).shape[0] == 0
+
+    def test_a_cache_that_cannot_be_written(self, tiny: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(DiskError, match="embeddings can't be written"):
+            Semantic(0.9, encoder=tiny, cache=str(tmp_path / "file")).find(table_of(LAW))
+
+
+class TestCluster:
+    @pytest.fixture
+    def client(self) -> Iterator[Client]:
+        with (
+            LocalCluster(
+                n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+
+    def test_two_processes_find_what_one_finds(self, tiny: str, client: Client, tmp_path: Path) -> None:
+        rows = [
+            human(f"{number:03d}", question=f"who pays {number % 37} {'ab ' * (number % 5)}") for number in range(90)
+        ]
+        deduper = Semantic(0.95, encoder=tiny, block_size=10)
+        with client.as_current():
+            import dask
+
+            with dask.config.set(scheduler="distributed"):
+                far = Semantic(0.95, encoder=tiny, block_size=10, cache=str(tmp_path)).find(table_of(rows, 6, seed=1))
+        near = deduper.find(table_of(rows, 1))
+        assert len(near) > 90
+        pd.testing.assert_frame_equal(far, near)
+        assert len(list(tmp_path.rglob("*.arrow"))) > 1
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"threshold": 0}, "threshold is a cosine above 0"),
+            ({"threshold": 1.5}, "threshold is a cosine above 0"),
+            ({"by": "title"}, "by is one of question, answer, both, text"),
+            ({"block_size": 0}, "block_size is at least 1"),
+        ],
+    )
+    def test_impossible_ones_are_refused(self, arguments: dict[str, object], message: str) -> None:
+        with pytest.raises(PlanError, match=message):
+            Semantic(**arguments)  # type: ignore[arg-type]
+
+    def test_travels(self) -> None:
+        deduper = Semantic(0.9, "both")
+        assert vars(pickle.loads(pickle.dumps(deduper))) == vars(deduper)

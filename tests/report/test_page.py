@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from curation.core.errors import InputError
+from curation.report.page import write_report
+from tests.run_folder import finished_run
+
+VOID = {"meta", "br"}
+
+
+class Outline(HTMLParser):
+    """Tags, attributes and text of a page; fails where tags don't close as they open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another tag, near {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def outline(page: str) -> Outline:
+    parsed = Outline()
+    parsed.feed(page)
+    assert parsed.open == []
+    parsed.text = " ".join(parsed.text.split())
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def test_it_lies_in_the_runs_folder_and_is_the_same_each_time(run: Path, page: str) -> None:
+    path = write_report(run)
+    assert path == run / "report.html"
+    assert path.read_text(encoding="utf-8") == page
+
+
+def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
+    found = outline(page)
+    assert "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"" in page
+    assert not found.tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
+    assert not [name for name, _ in found.attributes if name in ("src", "href", "srcset") or name.startswith("on")]
+    assert not re.search(r"url\(|@import|https?:", page.partition("</head>")[0])
+    assert not [value for _, value in found.attributes if "url(" in value or "//" in value]
+
+
+def test_one_sentence_says_what_came_of_it(page: str) -> None:
+    text = outline(page).text
+    assert "40 records came in, 29 stayed, and 12 new ones were written." in text
+    assert "Rounds ended: 2 of 2 rounds are done." in text
+    assert "finished 2026-01-02 03:04 UTC" in text
+
+
+def test_the_funnel_says_what_left_at_each_step(page: str) -> None:
+    text = outline(page).text
+    assert "What people wrote40 records, 29 stayed read read from the source 38 −2: malformed 1, unanswered 1" in text
+    assert "near near duplicates removed 29 −1: near duplicate split split by groups 29" in text
+    assert "clean cleaned and filtered 32 −6: low score 4, word count 2" in text
+    assert "Round 2: new records6 parents, 6 new records added" in text
+
+
+def test_splits_have_their_shares(page: str) -> None:
+    assert "35train 85.4 %, 12 of them new 3validation 7.3 % 3test 7.3 %" in outline(page).text
+
+
+def test_each_reason_has_its_rows(page: str) -> None:
+    text = outline(page).text
+    assert re.search(r"answer_score is -\d+, against low_score\(minimum=0\)", text)
+    assert re.search(r"similarity 0\.981 \(similarity >= 0\.97\) to the kept “Can a landlord keep", text)
+    assert "leak · too near to a validation or test record" in text
+    assert "law-0011" in text
+
+
+def test_new_records_stand_beside_their_parents(page: str) -> None:
+    assert "<mark>Hello.</mark> I live in" in page
+    assert "<mark>We never</mark> put anything in writing." in page
+    text = outline(page).text
+    assert "Written by: noise (12)." in text
+    assert "Unchanged: title, answer" in text
+
+
+def test_texts_of_the_data_are_escaped(page: str) -> None:
+    assert "no &lt;claim&gt; at all" in page
+    assert "{&#34;text&#34;: &#34;&lt;b&gt;Sure!&lt;/b&gt;" in page
+    assert not {"claim"} & outline(page).tags
+
+
+def test_distributions_and_bounds_are_drawn(page: str) -> None:
+    assert "Words in the question" in page
+    assert "New records: copy distance" in page
+    assert "5 pairs of records are near each other" in outline(page).text
+
+
+def test_models_plan_and_versions_are_told(page: str) -> None:
+    text = outline(page).text
+    assert "teacher-8b3270180" in text
+    assert "max_bad_ratio: 0.01" in text
+    assert "nemo-curator" in text
+
+
+def test_a_run_without_rounds_says_why(tmp_path: Path) -> None:
+    text = outline(write_report(finished_run(tmp_path, rounds=0)).read_text(encoding="utf-8")).text
+    assert "40 records came in, 29 stayed. No synthetic data: 0 rounds were asked for." in text
+    assert "new" not in text.split("How it was made")[0].split("From the source")[0]
+    assert "New records beside" not in text
+
+
+def test_there_must_be_a_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"run\.json is missing"):
+        write_report(tmp_path)

@@ -1,0 +1,308 @@
+"""Whole runs on a real cluster: every row accounted for, the same bytes after a crash and on any number of workers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from curation import rounds
+from curation.config import Keys, Plan
+from curation.core.errors import EndpointError, InputError
+from curation.engine.cluster import connect
+from curation.engine.progress import Progress, Silent
+from curation.engine.run import Run
+from curation.engine.store import Store
+from tests import law_like
+from tests.core.tiny_encoder import write_tiny_encoder
+from tests.mock_endpoint import Answer, MockEndpoint, error, reply
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+KEYS = Keys(SecretStr("sk-test-1234"), SecretStr("sk-test-1234"))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Random weights: its vectors mean nothing, but the same text has the same vector."""
+    return str(write_tiny_encoder(tmp_path_factory.mktemp("encoder")))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(law_like.write(tmp_path_factory.mktemp("source") / "law.json"))
+
+
+@pytest.fixture
+def server() -> Iterator[MockEndpoint]:
+    with MockEndpoint() as endpoint:
+        endpoint.default = teach
+        yield endpoint
+
+
+def teach(request: dict[str, Any]) -> Answer:
+    """A teacher that answers with other words of the same length, and a judge that likes most of them."""
+    text = request["messages"][-1]["content"]
+    if request["model"] == "judge":
+        helpfulness = 2.5 + crc32(text.encode()) % 3 * 0.5
+        rest = dict.fromkeys(["correctness", "coherence", "complexity", "verbosity"], 1.0)
+        return reply("scores", logprobs={"helpfulness": helpfulness, **rest})
+    mark = crc32(text.encode())
+    words = " ".join(f"word{mark}x{number}" for number in range(60))
+    variants = [{"title": f"Title {mark} {name}", "question": f"{name} {words}", "answer": words} for name in "ab"]
+    return reply(json.dumps({"variants": variants}))
+
+
+def plan_for(output: Path, path: str, encoder: str, **rest: Any) -> Plan:
+    values: dict[str, Any] = {
+        "output": output,
+        "input": [path],
+        "dedup": {"semantic": {"encoder": encoder, "threshold": 0.9999}},
+        "split": {"near": 0.9999},
+        "rounds": {"count": 2, "ratio": 0.4},
+        "generation": {"generator": "noise", "critic": None},
+    }
+    return Plan.model_validate({**values, **rest})
+
+
+def taught(server: MockEndpoint, drop: str | None = None) -> dict[str, Any]:
+    return {
+        "generation": {
+            "generator": {"name": "paraphrase", "arguments": {"variants": 2}},
+            "teacher": {"model": "teacher", "endpoint": server.url},
+            "judge": {"model": "judge"},
+            "drop": drop,
+        }
+    }
+
+
+def curate(client: Client, plan: Plan, progress: Progress | None = None) -> tuple[rounds.Result, Run]:
+    store = Store(plan.output)
+    with store.lock():
+        run = Run(store, client, progress or Silent())
+        return rounds.curate(run, plan, KEYS), run
+
+
+def final(output: Path) -> dict[str, bytes]:
+    folders = [output / "final", output / "handoff"]
+    return {
+        str(path.relative_to(output)): path.read_bytes() for folder in folders for path in folder.rglob("*.jsonl")
+    }  # fmt: skip
+
+
+def rows(output: Path) -> list[dict[str, Any]]:
+    files = sorted((output / "final").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def ledger(run: Run) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(path) for stage in run.stages for path in stage.left])
+
+
+def test_every_row_is_in_the_result_or_in_the_ledger(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    result, run = curate(client, plan_for(tmp_path, source, encoder))
+    kept, left = rows(tmp_path), ledger(run)
+    human = [row["id"] for row in kept if row["origin"] == "human"]
+    assert sorted(human + list(left.loc[left["round"] == 0, "id"])) == sorted(f"law-qa-{n}" for n in range(40))
+    reasons = dict(zip(left["id"], left["reason"], strict=True))
+    assert reasons["law-qa-1"] == "unanswered"
+    assert reasons["law-qa-2"] == "low_score"
+    assert reasons["law-qa-3"] == "word_count"
+    assert Counter(reasons[f"law-qa-{n}"] for n in (5, 6)) == {"exact_duplicate": 2}
+    requested = sum(stage.manifest.rows_in for stage in run.stages if stage.manifest.stage == "synthesize")
+    synthetic = [row for row in kept if row["origin"] == "synthetic"]
+    assert len(synthetic) + (left["round"] > 0).sum() == requested
+    assert synthetic
+    assert all(row["split"] == "train" and row["strategy"].startswith("noise:") for row in synthetic)
+    assert len({row["id"] for row in kept}) == len(kept)
+    assert result.ended == "2 of 2 rounds are done"
+
+
+def test_the_best_answer_is_kept_clean_and_the_sources_columns_are_carried(
+    client: Client, tmp_path: Path, source: str, encoder: str
+) -> None:
+    curate(client, plan_for(tmp_path, source, encoder, rounds={"count": 0}))
+    row = next(row for row in rows(tmp_path) if row["id"] == "law-qa-7")
+    raw = law_like.questions(40)[7]
+    assert row["answer"] == raw["answers"][1]["body"].removeprefix("<p>").removesuffix("</p>")
+    assert "<p>" not in row["question"]
+    assert (row["answer_score"], row["license"], row["answer_id"]) == (3.0, "CC BY-SA 4.0", 71)
+    assert row["tags"] == ",".join(sorted(raw["tags"]))
+
+
+def test_no_group_lies_in_two_splits(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    curate(client, plan_for(tmp_path, source, encoder))
+    table = pd.DataFrame(rows(tmp_path))
+    assert (table.groupby("group_id")["split"].nunique() == 1).all()
+    assert (table.groupby("root_id")["split"].nunique() == 1).all()
+    assert set(table["split"]) == {"train", "validation", "test"}
+
+
+def test_the_result_is_the_same_on_one_worker_and_in_other_partitions(
+    client: Client, tmp_path: Path, source: str, encoder: str
+) -> None:
+    curate(client, plan_for(tmp_path / "a", source, encoder))
+    small = {"name": "law_stackexchange", "arguments": {"partition_bytes": 3000}}
+    curate(client, plan_for(tmp_path / "b", source, encoder, source=small))
+    with connect(n_workers=1) as single:
+        curate(single, plan_for(tmp_path / "c", source, encoder))
+    assert final(tmp_path / "a") == final(tmp_path / "b") == final(tmp_path / "c")
+
+
+class DiesAfter(Silent):
+    """Ends the run once so many stages are published."""
+
+    def __init__(self, stages: int) -> None:
+        super().__init__()
+        self.left = stages
+
+    def end(self, line: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_ends_after_any_stage_is_resumed_to_the_same_bytes(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    _, whole = curate(client, plan_for(tmp_path / "whole", source, encoder, **taught(server)))
+    paid = len(server.requests)
+    plan = plan_for(tmp_path / "broken", source, encoder, **taught(server))
+    for _ in whole.stages:  # each try gets one stage further
+        done = len(list((tmp_path / "broken").glob("stages/*/*")))
+        with pytest.raises(KeyboardInterrupt):
+            curate(client, plan, DiesAfter(done + 1))
+    _, resumed = curate(client, plan)
+    assert final(tmp_path / "broken") == final(tmp_path / "whole")
+    assert len(server.requests) == 2 * paid
+    assert [stage.manifest.stage for stage in resumed.stages] == [stage.manifest.stage for stage in whole.stages]
+
+
+def test_a_finished_run_is_read_back_without_a_request(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    plan = plan_for(tmp_path, source, encoder, **taught(server))
+    curate(client, plan)
+    before, paid = final(tmp_path), len(server.requests)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*.parquet")}
+    curate(client, plan)
+    assert final(tmp_path) == before
+    assert len(server.requests) == paid
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_changed_stage_reruns_with_what_follows_and_pays_nothing_twice(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    curate(client, plan_for(tmp_path, source, encoder, **taught(server)))
+    read = (tmp_path / "stages/round-00/10-read/manifest.json").stat().st_mtime_ns
+    paid = len(server.requests)
+    _, run = curate(client, plan_for(tmp_path, source, encoder, **taught(server, drop="helpfulness < 3")))
+    assert (tmp_path / "stages/round-00/10-read/manifest.json").stat().st_mtime_ns == read
+    dropped = ledger(run).query("reason == 'failed_rule'")
+    assert set(dropped["bound"]) == {"helpfulness < 3"}
+    parents = [stage for stage in run.stages if stage.manifest.stage == "parents" and stage.manifest.round == 1]
+    assert len(parents) == 1
+    asked_in_round_1 = parents[0].manifest.rows_out * 3  # a teacher's request, and one for each of two variants
+    assert len(server.requests) - paid <= asked_in_round_1  # round 2 may draw other parents; round 1 pays nothing
+
+
+def test_one_failing_request_loses_nothing_but_itself(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    def poison(request: dict[str, Any]) -> Answer:
+        text = request["messages"][-1]["content"]
+        if request["model"] == "teacher" and crc32(text.encode()) % 3 == 0:
+            return error(400, "maximum context length is 4096 tokens")
+        return teach(request)
+
+    server.default = poison
+    _, run = curate(client, plan_for(tmp_path, source, encoder, **taught(server)))
+    failed = ledger(run).query("round > 0 and stage == 'synthesize'")
+    assert len(failed) > 0
+    assert failed["detail"].str.contains("maximum context length").all(), set(failed["reason"] + failed["detail"])
+    assert any(row["origin"] == "synthetic" for row in rows(tmp_path))
+
+
+def test_a_wrong_key_ends_the_run_at_once_with_one_message(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    server.default = lambda _: error(401, "invalid key")
+    with pytest.raises(EndpointError) as caught:
+        curate(client, plan_for(tmp_path, source, encoder, **taught(server)))
+    assert server.url in str(caught.value)
+    assert "OPENAI_API_KEY" in str(caught.value)
+
+
+def test_rounds_end_at_the_target_exactly(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    plan = plan_for(tmp_path / "a", source, encoder, rounds={"count": 0})
+    curate(client, plan)
+    size = sum(row["split"] == "train" for row in rows(tmp_path / "a"))
+    limits = {"count": 9, "ratio": 1.0, "target_size": size + 5}
+    result, run = curate(client, plan_for(tmp_path / "b", source, encoder, rounds=limits))
+    assert sum(row["split"] == "train" for row in rows(tmp_path / "b")) == size + 5
+    assert "target" in result.ended
+    assert set(ledger(run).query("round > 0")["reason"]) <= {"over_target", "near_duplicate", "exact_duplicate", "leak"}
+
+
+def test_rounds_end_when_one_adds_too_little(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    limits = {"count": 5, "ratio": 0.1, "min_gain": 1000}
+    result, _ = curate(client, plan_for(tmp_path, source, encoder, rounds=limits))
+    assert "fewer than min_gain=1000" in result.ended
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rounds": {"count": 0}}, "0 rounds were asked for"),
+        ({"rounds": {"ratio": 0}}, "the ratio of parents is 0"),
+        ({"generation": {"teacher": {"model": ""}}}, "the generator has no endpoint"),
+        ({"generation": {"teacher": {"endpoint": "http://localhost:1"}}}, "the generator has no model"),
+        (
+            {"generation": {"teacher": {"endpoint": "https://integrate.api.nvidia.com/v1", "model": "m"}}},
+            "the generator has no key for https://integrate.api.nvidia.com/v1 (set NVIDIA_API_KEY)",
+        ),
+        ({"generation": {"generator": "noise", "critic": "heuristic"}}, None),
+        (
+            {"generation": {"teacher": {"endpoint": "http://localhost:1", "model": "m"}, "judge": {"model": "r"}}},
+            None,
+        ),
+    ],
+)
+def test_rounds_are_skipped_for_a_clear_reason(change: dict[str, Any], reason: str | None) -> None:
+    found = rounds.why_no_rounds(Plan.model_validate(change), Keys())
+    assert found == reason or (reason is not None and found is not None and found.startswith(reason))
+
+
+def test_too_many_bad_rows_end_the_run_naming_file_and_line(client: Client, tmp_path: Path, encoder: str) -> None:
+    source = tmp_path / "bad.jsonl"
+    good = json.dumps({"question": "q " * 60, "answer": "a " * 60})
+    source.write_text(f"{good}\nnot json\n{good}\n")
+    plan = plan_for(tmp_path / "out", str(source), encoder, rounds={"count": 0})
+    with pytest.raises(InputError, match=r"1 of 3 rows can't be used.*\n.*bad.jsonl:2"):
+        curate(client, plan)
+
+
+def test_of_rows_with_one_id_the_first_stays_and_the_others_name_it(
+    client: Client, tmp_path: Path, encoder: str
+) -> None:
+    source = tmp_path / "twice.jsonl"
+    lines = [
+        {"id": "a", "question": "why " * 60, "answer": "so " * 60},
+        {"id": "b", "question": "how " * 60, "answer": "thus " * 60},
+        {"id": "a", "question": "when " * 60, "answer": "now " * 60},
+    ]
+    source.write_text("\n".join(map(json.dumps, lines)))
+    plan = plan_for(tmp_path / "out", str(source), encoder, rounds={"count": 0}, max_bad_ratio=1)
+    _, run = curate(client, plan)
+    assert sorted(row["question"][:3] for row in rows(tmp_path / "out")) == ["how", "why"]
+    (entry,) = ledger(run).query("reason == 'duplicate_id'").to_dict("records")
+    assert entry["detail"] == "twice.jsonl:3: the same id as twice.jsonl:1"
