@@ -48,7 +48,7 @@ def _finish(work: Run, result: rounds.Result) -> None:
     """What a finished run leaves beside its stages: the ledger, `run.json` and the report."""
     root = work.store.root
     collect_ledger(work.store, work.stages)
-    write_json(root / "run.json", summary.summarize(work.stages, result.exports, root / "journal", result.ended))
+    write_json(root / "run.json", summary.summarize(root, work.stages, result.exports, result.ended))
     from curation.report.page import write_report
 
     write_report(root)

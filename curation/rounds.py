@@ -37,7 +37,7 @@ def curate(run: Run, plan: Plan, keys: Keys) -> Result:
     else:
         _rounds(run, plan, keys, result)
         run.progress.say(f"Rounds ended: {result.ended}.")
-    result.exports = [stages.export(run, result.dataset, spec) for spec in exporters(plan)]
+    result.exports = stages.export(run, result.dataset, exporters(plan))
     return result
 
 

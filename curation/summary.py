@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from curation import __version__
-from curation.engine.store import Manifest, Stage
+from curation.engine.store import Manifest, Stage, sha256_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 _PACKAGES = ("nemo-curator", "dask", "torch", "transformers", "pandas", "pyarrow", "openai")
 
 
-def summarize(stages: Sequence[Stage], exports: Sequence[Manifest], journal: Path, ended: str) -> dict[str, Any]:
+def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], ended: str) -> dict[str, Any]:
     """The contents of `run.json`: each stage's rows and reasons, what was asked and paid, splits, versions."""
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "ended": ended,
+        "plan": sha256_of(root / "plan.yaml"),
         "stages": [_stage(stage.manifest) | {"folder": _folder(stage)} for stage in stages],
         "exports": [_stage(manifest) | {"splits": manifest.settings["splits"]} for manifest in exports],
-        "models": usage(journal),
+        "models": usage(root / "journal"),
         "versions": {"curation": __version__, "python": platform.python_version(), **_versions()},
     }
 

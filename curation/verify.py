@@ -203,7 +203,9 @@ def strays(evidence: Evidence) -> Iterator[str]:
 
 
 def account(evidence: Evidence) -> Iterator[str]:
-    """`run.json` tells of the stages and folders that are there."""
+    """`run.json` tells of the stages and folders that are there, and of this plan."""
+    if sha256_of(evidence.run.root / "plan.yaml") != evidence.run.run["plan"]:
+        yield "plan.yaml is not the plan of the run that ended last: run the command again"
     for entry in [*evidence.run.run["stages"], *evidence.run.run["exports"]]:
         folder = entry.get("folder", entry["stage"])
         manifest = Manifest.read(evidence.run.root / folder)
@@ -485,9 +487,9 @@ def _in_two_files(final: pd.DataFrame, name: str) -> Iterator[tuple[str, str, st
 def _located(evidence: Evidence, names: Sequence[str]) -> pd.DataFrame:
     """The records with texts to compare: `id`, `file`, and where in the cache the vector of each text is (`file_0`,
     `row_0`, …; null where one of them is missing), sorted so that neighbours lie in few files."""
-    folder = evidence.run.root / "embeddings"
     texts = evidence.final.dropna(subset=list(names))
-    index = VectorCache(folder, _fingerprint(evidence, folder)).index()
+    (settings,) = (stage.manifest.settings for stage in evidence.run.rounds[0] if stage.manifest.stage == "near")
+    index = VectorCache(evidence.run.root / "embeddings", settings["vectors"]).index()
     places = texts[["id", "file"]].reset_index(drop=True)
     for number, name in enumerate(names):
         found = index.reindex(texts[name])
@@ -510,16 +512,6 @@ def _vectors(block: pd.DataFrame) -> Vectors:
             for number in numbers
         ]
     )
-
-
-def _fingerprint(evidence: Evidence, folder: Path) -> str:
-    """The folder of the plan's encoder: usually the only one, and then the encoder itself need not be here."""
-    found = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    if len(found) == 1:
-        return found[0]
-    from curation.core.encoder import Encoder
-
-    return Encoder(evidence.run.plan["dedup"]["semantic"]["encoder"]).fingerprint
 
 
 def _pairs(one: pd.DataFrame, other: pd.DataFrame, bound: float) -> Iterator[tuple[str, str, float]]:

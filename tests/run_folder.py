@@ -41,6 +41,8 @@ TOPICS = (
     ("When does a hobby seller become a trader?", "trader", "consumer,tax"),
     ("Can I record a call with my bank?", "recording", "privacy"),
 )
+VECTORS = "encoder-1"
+"""The fingerprint of no encoder: the vectors are drawn."""
 PLACES = ("Ohio", "Kent", "Bavaria", "Ontario", "Lyon")
 
 
@@ -95,7 +97,8 @@ class Builder:
                 pairs.to_parquet(folder / PAIRS, index=False)
             return Remove(name.partition("-")[2], round_number, write_verdicts(folder, table))
 
-        return self.stage(name, round_number, _parts(source), decide)
+        settings = {"vectors": VECTORS} if name == "60-near" else {}
+        return self.stage(name, round_number, _parts(source), decide, settings)
 
 
 class _NoCluster:
@@ -126,11 +129,11 @@ def finish(build: Builder, dataset: Sequence[Stage], ended: str) -> None:
     """What a run leaves beside its stages."""
     run = Run(build.store, cast(Any, _NoCluster()), Progress(StringIO()))
     specs = [Spec("exporter", "jsonl", {}), *(Spec("exporter", "nemo", {"task": task}) for task in ("title", "qa"))]
-    exports = [export(run, dataset, spec) for spec in specs]
+    exports = export(run, dataset, specs)
     write_vectors(build.root, dataset)
     collect_ledger(build.store, build.stages)
     _write_journal(build.root / "journal")
-    value = summary.summarize(build.stages, exports, build.root / "journal", ended)
+    value = summary.summarize(build.root, build.stages, exports, ended)
     write_json(build.root / "run.json", value | {"finished": "2026-01-02T03:04:05+00:00"})
 
 
@@ -299,7 +302,7 @@ def write_vectors(root: Path, stages: Sequence[Stage], near: Mapping[str, str] |
     for one, other in (near or {}).items():
         vectors[one] = vectors[other]
     hashes = [hash_of(text) for text in compared_texts(rows, "question")[0]]
-    VectorCache(root / "embeddings", "encoder-1").add(hashes, np.stack([vectors[row] for row in rows["id"]]))
+    VectorCache(root / "embeddings", VECTORS).add(hashes, np.stack([vectors[row] for row in rows["id"]]))
 
 
 def _unit(identifier: str) -> Vectors:

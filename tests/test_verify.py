@@ -87,6 +87,8 @@ def test_what_the_plan_leaves_out_is_not_proved(run: Path, capsys: pytest.Captur
     plan = yaml.safe_load((run / "plan.yaml").read_text())
     plan["dedup"] = {"exact": None, "semantic": None}
     (run / "plan.yaml").write_text(yaml.safe_dump(plan))
+    account = orjson.loads((run / "run.json").read_bytes())
+    write_json(run / "run.json", account | {"plan": sha256_of(run / "plan.yaml")})
     assert main([str(run)]) == 0
     printed = capsys.readouterr().out
     assert "skip  no exact duplicates lie in two splits: the plan has no dedup.exact" in printed
@@ -150,6 +152,11 @@ class TestFiles:
         write_json(run / "run.json", account)
         assert list(found := failing(run)) == ["account"]
         assert f"{CLEAN}: rows_out is 32, and 33 in run.json" in found["account"]
+
+    def test_another_plan_than_the_finished_runs(self, run: Path) -> None:
+        with (run / "plan.yaml").open("a") as file:
+            file.write("# edited\n")
+        assert "plan.yaml is not the plan of the run that ended last" in failing(run)["account"]
 
 
 class TestStages:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.config import ExactPlan, SemanticPlan
+from curation.core.encoder import Encoder
 from curation.core.pairs import keep_best
 from curation.core.records import TEXT_COLUMNS, quality_rank
 from curation.core.registry import Spec
@@ -48,7 +49,7 @@ def near(
             lower of the two bounds on are found, since the split groups by `leak` as well.
         device: where embeddings and products are computed; it changes the speed only.
     """
-    settings = {**plan.model_dump(), "leak": leak}
+    settings = {**plan.model_dump(), "leak": leak, "vectors": Encoder(plan.encoder).fingerprint}
     spec = Spec(
         "deduper",
         "semantic",

@@ -7,6 +7,7 @@ nor workers, and memory holds one batch of each part at a time.
 from __future__ import annotations
 
 import heapq
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +26,18 @@ from curation.engine.store import Manifest, Stage, Store, writing
 BATCH = 256
 
 
-def export(run: Run, dataset: Sequence[Stage], spec: Spec) -> Manifest:
-    """The files of one exporter for all splits, swapped in whole; nothing of an earlier run stays beside them."""
+def export(run: Run, dataset: Sequence[Stage], specs: Sequence[Spec]) -> list[Manifest]:
+    """The folders of all exporters; what an earlier run exported beside them is removed."""
+    written = [_export(run, dataset, spec) for spec in specs]
+    folders = {manifest.stage for manifest in written}
+    for folder in run.store.root.glob("handoff/*/*"):
+        if folder.relative_to(run.store.root).as_posix() not in folders:
+            shutil.rmtree(folder)
+    return written
+
+
+def _export(run: Run, dataset: Sequence[Stage], spec: Spec) -> Manifest:
+    """The files of one exporter for all splits, swapped in whole."""
     exporter: Exporter = spec.create()
     folder = run.store.root / exporter.folder
     signature = digest(spec.name, spec.arguments, spec.code_version(), *(stage.digest for stage in dataset))

@@ -117,11 +117,11 @@ class Synthesize:
             return row
         try:
             scores = await self.critic.judge(row, parent, judge)
+            grade = self.critic.grade(scores)
+            row = {**row, "scores": to_json(scores), "question_score": grade, "answer_score": grade}
             failing = self.rule.failing(scores) if self.rule else None
         except RecordError as error:
             return rejected(row, error.reason, error.detail)
-        grade = self.critic.grade(scores)
-        row = {**row, "scores": to_json(scores), "question_score": grade, "answer_score": grade}
         return rejected({**row, "bound": failing}, "failed_rule") if failing else row
 
 
