@@ -1,0 +1,44 @@
+"""`run.json` and the funnel."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from curation import summary
+from curation.engine.store import Manifest
+from curation.report.finished import Finished
+from tests.run_folder import finished_run
+
+
+def test_what_was_paid_is_counted_over_all_segments_and_torn_lines_are_passed_over(tmp_path: Path) -> None:
+    entry = {"model": "teacher", "completion": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}}
+    line = orjson.dumps(entry) + b"\n"
+    (tmp_path / "a.jsonl").write_bytes(line * 2)
+    (tmp_path / "b.jsonl").write_bytes(line + line[:20])
+    assert summary.usage(tmp_path) == {"teacher": {"replies": 3, "prompt_tokens": 21, "completion_tokens": 9}}
+    assert summary.usage(tmp_path / "none") == {}
+
+
+def test_the_account_names_stages_splits_and_versions(tmp_path: Path) -> None:
+    account = orjson.loads((finished_run(tmp_path) / "run.json").read_bytes())
+    assert account["stages"][0]["folder"] == "stages/round-00/10-read"
+    assert all(stage["rows_in"] == stage["rows_out"] + sum(stage["dropped"].values()) for stage in account["stages"])
+    assert set(account["exports"][0]["splits"]) == {"train", "validation", "test"}
+    assert {"curation", "python", "nemo-curator", "dask"} <= set(account["versions"])
+    assert account["ended"] == "2 of 2 rounds are done"
+
+
+def test_the_funnel_says_what_left_and_why(tmp_path: Path) -> None:
+    done = Finished.open(finished_run(tmp_path))
+    final = Manifest.read(tmp_path / "final")
+    assert final is not None
+    out = StringIO()
+    Console(file=out, width=140).print(summary.funnel(done.stages, [final]))
+    shown = out.getvalue()
+    assert "low score" in shown
+    assert "near duplicate" in shown
+    assert "train" in shown
