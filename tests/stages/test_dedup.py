@@ -1,0 +1,104 @@
+"""What leaves as a duplicate or as a leak, decided over the whole table."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from curation.config import ExactPlan, SemanticPlan
+from curation.core.records import Record, child, frame, human
+from curation.engine.lift import Outcome
+from curation.engine.progress import Progress
+from curation.engine.run import Run, columns_of
+from curation.engine.store import Stage
+from curation.stages.dedup import PAIRS, exact, near
+from tests.core.tiny_encoder import write_tiny_encoder
+from tests.run_folder import Builder
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+def keep(rows: pd.DataFrame) -> Outcome:
+    return Outcome(rows)
+
+
+def published(build: Builder, name: str, round_number: int, rows: list[Record]) -> Stage:
+    return build.stage(name, round_number, [frame(rows[::2]), frame(rows[1::2])], lambda _folder: keep)
+
+
+def left(stage: Stage) -> dict[str, tuple[str, str, float]]:
+    rows = pd.concat([pd.read_parquet(path) for path in stage.left])
+    return {row.id: (row.reason, row.kept_id, row.similarity) for row in rows.itertuples()}
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Builder:
+    return Builder(tmp_path)
+
+
+@pytest.fixture
+def run(build: Builder, client: Client) -> Run:
+    return Run(build.store, client, Progress(StringIO()))
+
+
+def question(identifier: str, text: str, **columns: Any) -> Record:
+    return human(identifier, question=text, answer=f"answer to {text}", title="t", **columns)
+
+
+def test_of_equal_records_the_best_stays(build: Builder, run: Run) -> None:
+    rows = [
+        question("a", "May I sublet?", answer_score=1.0),
+        question("b", "may I  sublet", answer_score=5.0),
+        question("c", "May I sublet?!", answer_score=3.0),
+        question("d", "May I keep a dog?"),
+    ]
+    for row in rows[:3]:
+        row["answer"] = "No."
+    stage = exact(run, published(build, "40-clean", 0, rows), [], ExactPlan(), 0)
+    assert left(stage) == {"a": ("exact_duplicate", "b", 1.0), "c": ("exact_duplicate", "b", 1.0)}
+    assert sorted(columns_of([stage], ["id"])["id"]) == ["b", "d"]
+    assert len(pd.read_parquet(stage.folder / PAIRS)) == 2
+
+
+def test_a_synthetic_record_that_repeats_a_held_out_one_is_a_leak(build: Builder, run: Run) -> None:
+    parents = [question("train", "Is a text message a contract?", split="train", group_id="train")]
+    held_out = [question("test", "Can he keep my ring?", split="test", group_id="test")]
+    dataset = published(build, "70-split", 0, parents + held_out)
+    drafts = [
+        {"question": "can he keep my RING?", "answer": "answer to Can he keep my ring?"},
+        {"question": "Is a text message a contract?", "answer": "answer to Is a text message a contract?"},
+        {"question": "What makes a text message a contract?", "answer": "much"},
+    ]
+    new = published(build, "40-clean", 1, [child(parents[0], n, 1, draft) for n, draft in enumerate(drafts)])
+    stage = exact(run, new, [dataset], ExactPlan(), 1)
+    assert left(stage) == {
+        "train-synth-1-0": ("leak", "test", 1.0),
+        "train-synth-1-1": ("exact_duplicate", "train", 1.0),
+    }
+    assert list(columns_of([stage], ["id"])["id"]) == ["train-synth-1-2"]
+
+
+def test_near_records_leave_at_the_threshold_and_leaks_at_the_lower_bound(
+    build: Builder, run: Run, tmp_path: Path
+) -> None:
+    encoder = str(write_tiny_encoder(tmp_path / "encoder"))
+    text = "the landlord kept the deposit for a stain that was there before"
+    parents = [question("train", f"{text} we came", split="train", group_id="train")]
+    held_out = [question("test", f"{text} we moved", split="test", group_id="test")]
+    dataset = published(build, "70-split", 0, parents + held_out)
+    new = published(build, "40-clean", 1, [child(parents[0], 0, 1, {"question": f"{text} we move"})])
+    pairs = near(run, new, [dataset], SemanticPlan(threshold=1.0, encoder=encoder), 0.5, "cpu", 1)
+    (reason, kept, similarity) = left(pairs)["train-synth-1-0"]
+    assert (reason, kept) == ("leak", "test")
+    assert 0.5 <= similarity < 1
+    above = min(1.0, similarity + 1e-3)
+    spared = near(run, new, [dataset], SemanticPlan(threshold=1.0, encoder=encoder), above, "cpu", 2)
+    assert left(spared) == {}
+    dropped = near(run, new, [dataset], SemanticPlan(threshold=similarity, encoder=encoder), above, "cpu", 3)
+    assert left(dropped)["train-synth-1-0"][0] == "near_duplicate"
+    assert dropped.manifest.settings["vectors"]
