@@ -24,7 +24,13 @@ from curation.engine.store import Stage, writing
 from curation.stages._remove import Remove, write_verdicts
 
 PAIRS = "pairs.parquet"
-_CODE = (__name__, "curation.core.pairs", "curation.stages._remove")
+_CODE = (
+    __name__,
+    "curation.core.encoder",
+    "curation.core.pairs",
+    "curation.core.vectors",
+    "curation.stages._remove",
+)
 
 
 def exact(run: Run, new: Stage, against: Sequence[Stage], plan: ExactPlan, round_number: int) -> Stage:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,26 +128,6 @@ class TestAgainstBruteForce:
         found = Semantic(0.97, "question", tiny, cache=str(tmp_path)).find(table_of(rows))
         assert found.to_dict("records") == [{"id": "b", "kept_id": "a", "similarity": 0.97}]
 
-    @pytest.mark.slow
-    def test_five_thousand_real_records(self, tmp_path: Path) -> None:
-        rows = real_records(5000)
-        found = Semantic(0.9, "question", cache=str(tmp_path), block_size=1500).find(table_of(rows, 6))
-        texts = compared_texts(frame(rows), "question")[0]
-        vectors = load_vectors(tmp_path, Encoder().fingerprint, [hash_of(text) for text in texts]).astype(float)
-        cosines = np.triu((vectors @ vectors.T).round(6), 1)
-        ids, rank = [row["id"] for row in rows], ranks_of(rows)
-        first, second = np.nonzero(cosines >= 0.9)
-        every = pd.DataFrame(
-            [
-                (*sorted((ids[a], ids[b]), key=rank.__getitem__, reverse=True), cosines[a, b])
-                for a, b in zip(first, second, strict=True)
-            ],
-            columns=["id", "kept_id", "similarity"],
-        ).sort_values(["id", "kept_id"], ignore_index=True)
-        assert len(rows) == 5000
-        assert len(every) > 50
-        pd.testing.assert_frame_equal(found, every)
-
 
 def real_records(count: int) -> list[Record]:
     """Titles, then first sentences of answers and questions, of Stack Exchange: all texts different."""
@@ -250,31 +231,48 @@ class TestCache:
             Semantic(0.9, encoder=tiny, cache=str(tmp_path / "file")).find(table_of(LAW))
 
 
-class TestCluster:
-    @pytest.fixture
-    def client(self) -> Iterator[Client]:
-        with (
-            LocalCluster(
-                n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+        dask.config.set(scheduler="distributed"),
+    ):
+        yield client
 
+
+class TestCluster:
     def test_two_processes_find_what_one_finds(self, tiny: str, client: Client, tmp_path: Path) -> None:
         rows = [
             human(f"{number:03d}", question=f"who pays {number % 37} {'ab ' * (number % 5)}") for number in range(90)
         ]
-        deduper = Semantic(0.95, encoder=tiny, block_size=10)
-        with client.as_current():
-            import dask
-
-            with dask.config.set(scheduler="distributed"):
-                far = Semantic(0.95, encoder=tiny, block_size=10, cache=str(tmp_path)).find(table_of(rows, 6, seed=1))
-        near = deduper.find(table_of(rows, 1))
+        deduper = Semantic(0.95, encoder=tiny, cache=str(tmp_path / "far"), block_size=10)
+        far = deduper.find(table_of(rows, 6, seed=1))
+        assert len(list(tmp_path.rglob("*.arrow"))) > 1
+        with dask.config.set(scheduler="synchronous"):
+            near = Semantic(0.95, encoder=tiny).find(table_of(rows, 1))
         assert len(near) > 90
         pd.testing.assert_frame_equal(far, near)
-        assert len(list(tmp_path.rglob("*.arrow"))) > 1
+
+    @pytest.mark.slow
+    def test_five_thousand_real_records(self, client: Client, tmp_path: Path) -> None:
+        rows = real_records(5000)
+        found = Semantic(0.9, "question", cache=str(tmp_path), block_size=1500).find(table_of(rows, 6))
+        texts = compared_texts(frame(rows), "question")[0]
+        vectors = load_vectors(tmp_path, Encoder().fingerprint, [hash_of(text) for text in texts]).astype(float)
+        cosines = np.triu((vectors @ vectors.T).round(6), 1)
+        ids, rank = [row["id"] for row in rows], ranks_of(rows)
+        first, second = np.nonzero(cosines >= 0.9)
+        every = pd.DataFrame(
+            [
+                (*sorted((ids[a], ids[b]), key=rank.__getitem__, reverse=True), cosines[a, b])
+                for a, b in zip(first, second, strict=True)
+            ],
+            columns=["id", "kept_id", "similarity"],
+        ).sort_values(["id", "kept_id"], ignore_index=True)
+        assert len(rows) == 5000
+        assert len(every) > 50
+        pd.testing.assert_frame_equal(found, every)
 
 
 class TestArguments:
