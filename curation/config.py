@@ -170,6 +170,8 @@ class ModelPlan(Section):
     def _known(self) -> ModelPlan:
         if self.kind == "openai_compatible":
             return self
+        if self.model or self.endpoint:
+            raise ValueError(f"a model of kind '{self.kind}' has no endpoint: to ask one, set kind=openai_compatible")
         _raise_faults(registry.Spec("model", self.kind, self.arguments).faults())
         return self
 

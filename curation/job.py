@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pandas as pd
 
 from curation import rounds, summary
 from curation.config import Keys, Plan, dump
+from curation.core.records import LEDGER_SCHEMA
 from curation.engine import cluster, progress
+from curation.engine.lift import write_parquet
 from curation.engine.run import Run
 from curation.engine.store import Stage, Store, write_durably, write_json, writing
 
@@ -23,11 +29,13 @@ def run(plan: Plan, keys: Keys, dry: bool = False, quiet: bool = False) -> int:
 
     Raises:
         CurationError: what a user can mend.
+        SystemExit: with 143 after a SIGTERM.
     """
     store = Store(plan.output)
     display = progress.best(quiet)
-    with store.lock(), cluster.connect(**_cluster(plan)) as client, display.running():
-        display.say(f"Dask: {len(client.scheduler_info()['workers'])} workers, dashboard at {client.dashboard_link}")
+    with _terminable(), store.lock(), cluster.connect(**_cluster(plan)) as client, display.running():
+        workers = len(client.scheduler_info()["workers"])
+        display.say(f"Dask: {workers} worker{'s' * (workers != 1)}, dashboard at {client.dashboard_link}")
         work = Run(store, client, display)
         if dry:
             from curation.estimate import estimate
@@ -42,6 +50,23 @@ def run(plan: Plan, keys: Keys, dry: bool = False, quiet: bool = False) -> int:
     else:
         _tell(work, result)
     return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A SIGTERM ends the run in good order, as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except SystemExit:
+        print("curation: stopped. The same command goes on from here.", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _finish(work: Run, result: rounds.Result) -> None:
@@ -66,7 +91,7 @@ def collect_ledger(store: Store, stages: list[Stage]) -> None:
             name = f"{stage.folder.parent.name}-{stage.folder.name}.parquet"
             entries = pd.concat([pd.read_parquet(path) for path in stage.left], ignore_index=True)
             temporary = folder / f".{name}.tmp"
-            entries.sort_values("id", kind="stable").to_parquet(temporary, index=False)
+            write_parquet(temporary, entries.sort_values("id", kind="stable"), LEDGER_SCHEMA)
             temporary.replace(folder / name)
             wanted.add(name)
         for file in folder.glob("*.parquet"):

@@ -92,6 +92,9 @@ def _rounds(run: Run, plan: Plan, keys: Keys, result: Result) -> None:
     used: list[Stage] = []
     for number in range(1, plan.rounds.count + 1):
         size = _train_size(result.dataset)
+        if not size:
+            result.ended = "the training split is empty: there is nothing to write new records from"
+            return
         if plan.rounds.target_size and size >= plan.rounds.target_size:
             result.ended = f"the training split has reached its target of {plan.rounds.target_size:,} records"
             return

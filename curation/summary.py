@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from curation import __version__
+from curation.core.records import SPLITS
 from curation.engine.store import Manifest, Stage, sha256_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def funnel(stages: Sequence[Stage], exports: Sequence[Manifest]) -> Table:
             str(manifest.round), manifest.stage, f"{manifest.rows_in:,}", f"{manifest.rows_out:,}", f"{left:,}", why
         )
     for manifest in exports[:1]:
-        splits = ", ".join(f"{count:,} {name}" for name, count in manifest.settings["splits"].items())
+        splits = ", ".join(f"{manifest.settings['splits'][name]:,} {name}" for name in SPLITS)
         table.add_section()
         table.add_row("", manifest.stage, f"{manifest.rows_in:,}", f"{manifest.rows_out:,}", "", splits)
     return table

@@ -21,7 +21,7 @@ from curation.core.records import Record, child, frame, human, seed_of, to_json,
 from curation.core.registry import Spec
 from curation.core.vectors import VectorCache, Vectors, hash_of
 from curation.engine import ledger
-from curation.engine.lift import Outcome, Work, run_partition
+from curation.engine.lift import Outcome, Work, adopt, run_partition
 from curation.engine.progress import Progress
 from curation.engine.run import Run, columns_of, read_part
 from curation.engine.store import Manifest, Stage, Store, write_durably, write_json
@@ -71,6 +71,7 @@ class Builder:
             counts = [run_partition(part, decided, workspace, number) for number, part in enumerate(parts)]
             dropped: dict[str, int] = {}
             for count in counts:
+                adopt(count, workspace)
                 for reason, rows in count.dropped.items():
                     dropped[reason] = dropped.get(reason, 0) + rows
             manifest = Manifest(

@@ -124,6 +124,11 @@ def test_an_endpoint_may_be_given_with_its_route() -> None:
     assert plan.generation.judge_model.endpoint == "http://localhost:8000/v1"
 
 
+def test_an_endpoint_for_a_model_that_has_none_is_a_fault() -> None:
+    (fault,) = faults_of("generation.teacher={kind: scripted, endpoint: 'http://localhost:1/v1'}")
+    assert "a model of kind 'scripted' has no endpoint" in fault
+
+
 def test_an_endpoint_that_is_no_address_is_a_fault() -> None:
     assert "is no address" in faults_of("generation.teacher.endpoint=integrate.api.nvidia.com")[0]
 

@@ -209,6 +209,8 @@ def test_a_changed_stage_reruns_with_what_follows_and_pays_nothing_twice(
     assert (tmp_path / "stages/round-00/10-read/manifest.json").stat().st_mtime_ns == read
     dropped = ledger(run).query("reason == 'failed_rule'")
     assert set(dropped["bound"]) == {"helpfulness < 3"}
+    assert set(dropped["field"]) == {"helpfulness"}
+    assert set(dropped["score"]) == {2.5}
     parents = [stage for stage in run.stages if stage.manifest.stage == "parents" and stage.manifest.round == 1]
     assert len(parents) == 1
     asked_in_round_1 = parents[0].manifest.rows_out * 3  # a teacher's request, and one for each of two variants
@@ -229,6 +231,9 @@ def test_one_failing_request_loses_nothing_but_itself(
     failed = ledger(run).query("round > 0 and stage == 'synthesize'")
     assert len(failed) > 0
     assert failed["detail"].str.contains("maximum context length").all(), set(failed["reason"] + failed["detail"])
+    lost = [json.loads(record) for record in failed["record"]]
+    assert {row["question"] for row in lost} == {None}  # nothing was written: not the parent's text under another id
+    assert {(row["strategy"], row["model"]) for row in lost} == {("paraphrase", "teacher")}
     assert any(row["origin"] == "synthetic" for row in rows(tmp_path))
 
 

@@ -1,8 +1,9 @@
 """Memory and speed of a whole run at two sizes: `python -m benchmarks.scale.run [--small N] [--large N]`.
 
-Records are made from the shared StackExchange data: each mixes the sentences of two questions and of their answers,
-so that sizes, markup and characters are real, and few are near duplicates of each other. Each size is run by the
-command line, as a user would, in a process of its own; the memory of every worker is sampled while it runs.
+Records are made from the shared StackExchange data: each mixes sentences of two questions, and of their answers, so
+that markup and characters are real, and few are near duplicates of each other. Questions are kept short (about 60
+words), since at this size nearly all of the time goes into embedding them. Each size is run by the command line, as a
+user would, in a process of its own; the memory of every worker is sampled while it runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +39,26 @@ def records(count: int) -> Iterator[dict[str, Any]]:
         yield {
             "question_id": number,
             "question_title": f"{one['question_title']} {other['question_title']}",
-            "question_body": mixed(rng, one["question_body"], other["question_body"]),
+            "question_body": mixed(rng, one["question_body"], other["question_body"], words=60),
             "score": one["score"],
             "tags": one["tags"],
             "answers": [
                 {
                     "answer_id": number,
-                    "body": mixed(rng, one["answers"][0]["body"], other["answers"][0]["body"]),
+                    "body": mixed(rng, one["answers"][0]["body"], other["answers"][0]["body"], words=200),
                     "score": other["answers"][0]["score"],
                 }
             ],
         }
 
 
-def mixed(rng: random.Random, one: str, other: str) -> str:
-    """Half of the sentences of each text, in a drawn order."""
-    halves = [rng.sample(parts, (len(parts) + 1) // 2) for parts in map(SENTENCE.split, (one, other))]
-    return "<p>" + " ".join(halves[0] + halves[1]) + "</p>"
+def mixed(rng: random.Random, one: str, other: str, words: int) -> str:
+    """Sentences of two texts in a drawn order, until there are so many words."""
+    sentences = SENTENCE.split(one) + SENTENCE.split(other)
+    rng.shuffle(sentences)
+    lengths = accumulate(len(sentence.split()) for sentence in sentences)
+    enough = next((place for place, length in enumerate(lengths, 1) if length >= words), len(sentences))
+    return "<p>" + " ".join(sentences[:enough]) + "</p>"
 
 
 def write(path: Path, count: int) -> None:

@@ -92,9 +92,9 @@ class Source(ABC):
             InputError: nothing at all can be read, with the path and what to do.
         """
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """A hash that changes when the input changes (paths, sizes and modification times, or a checksum)."""
-        raise NotImplementedError(f"{type(self).__name__} must say when its input has changed")
 
 
 class Deduper(ABC):

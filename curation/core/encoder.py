@@ -1,9 +1,10 @@
 """Texts to unit vectors whose dot product is their similarity in meaning.
 
 A text's vector must not depend on the texts beside it, or a duplicate would be one on four workers and none on five.
-Floating-point sums depend on the shape of the matrices that are multiplied, so every shape is fixed by the text
-alone: a text is padded to a length that follows from its own tokens, and a batch of that length always has the same
-number of rows, filled up with repeated ones. On one kind of processor the bits are then the same in any company.
+Floating-point sums depend on the shape of the matrices that are multiplied, so a text is padded to a length that
+follows from its own tokens, and shares a batch with texts of that length alone. How many of them changes nothing on
+most processors; on others, as an encoder finds out when it loads, a batch is filled up to always the same number. On
+one kind of processor the bits are then the same in any company.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +30,8 @@ POOLINGS: Final = ("mean", "cls")
 
 _ALGORITHM: Final = 1  # part of the fingerprint: raise it when the same text would get another vector
 _MIN_TOKENS: Final = 16
-_SHAPES: Final = {  # lengths are multiples of so many tokens; a batch has so many tokens
-    "cpu": (8, 128),  # more tokens gain nothing, and a few short texts would pay for the rows that fill a batch
+_SHAPES: Final = {  # lengths are multiples of so many tokens; a batch has at most so many tokens
+    "cpu": (8, 512),  # larger batches gain nothing
     "gpu": (64, 16384),  # few shapes, and large ones, keep a GPU busy
 }
 _FILES: Final = ("*.json", "*.txt", "*.model", "*.safetensors")  # what an encoder consists of; never pickled weights
@@ -112,6 +113,7 @@ class _Network:
     pooling: str
     max_tokens: int
     shapes: tuple[int, int]
+    fill: bool = True  # fill each batch up to the number of rows that its width always has
     tokenizing: threading.Lock = field(default_factory=threading.Lock)  # tokenizers keep their settings inside
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -121,7 +123,7 @@ class _Network:
         pieces, owners = self._pieces(texts)
         lengths = np.array([len(piece) for piece in pieces])
         pooled = np.empty((len(pieces), dimensions), dtype=np.float64)
-        for width, chosen in _batches(lengths, self.max_tokens, *self.shapes):
+        for width, chosen in _batches(lengths, self.max_tokens, *self.shapes, fill=self.fill):
             pooled[chosen] = self._pooled([pieces[index] for index in chosen], width)
         sums = np.zeros((len(texts), dimensions))
         np.add.at(sums, owners, pooled * lengths[:, None])
@@ -130,6 +132,16 @@ class _Network:
             raise CurationError(f"encoder '{self.name}' yields no usable vectors: its weights are damaged")
         vectors: Vectors = (sums / norms).astype(np.float32)
         return vectors
+
+    def ignores_company(self) -> bool:
+        """Whether this processor computes the same bits for a row alone as for one of a full batch.
+
+        That tells products that sum alike whatever their number of rows from those that choose a method by it.
+        """
+        piece = self._pieces(["?"])[0][0]
+        alone = self._pooled([piece], _MIN_TOKENS)
+        together = self._pooled([piece] * (self.shapes[1] // _MIN_TOKENS), _MIN_TOKENS)
+        return bool((together == alone).all())
 
     def _pieces(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """The tokens of each piece, special ones included, and the text that it belongs to."""
@@ -167,9 +179,9 @@ class _Network:
 
 
 def _batches(
-    lengths: npt.NDArray[np.int_], max_tokens: int, step: int, batch_tokens: int
+    lengths: npt.NDArray[np.int_], max_tokens: int, step: int, batch_tokens: int, fill: bool
 ) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-    """Batches as (tokens a row, pieces); a width always comes with the same number of rows, some of them repeated.
+    """Batches as (tokens a row, pieces); filled ones of one width have the same number of rows, some of them repeated.
 
     At least one token of each row is padding: without any padding the network takes another path through its
     attention, and whether that is so would depend on the longest piece of a batch.
@@ -179,7 +191,8 @@ def _batches(
         members = np.flatnonzero(widths == width)
         rows = max(1, batch_tokens // int(width))
         for start in range(0, len(members), rows):
-            yield int(width), np.resize(members[start : start + rows], rows)
+            chosen = members[start : start + rows]
+            yield int(width), np.resize(chosen, rows) if fill else chosen
 
 
 @lru_cache(maxsize=4)
@@ -211,7 +224,8 @@ def _load(model: str, device: str, pooling: str | None, max_tokens: int) -> _Net
     positions = getattr(network.config, "max_position_embeddings", max_tokens + 2)
     limit = min(max_tokens, tokenizer.model_max_length, positions - 2)  # RoBERTa's kin keep two positions back
     target = "cuda" if device == "gpu" else "cpu"
-    return _Network(model, tokenizer, network.to(target), target, pooling, limit, _SHAPES[device])
+    loaded = _Network(model, tokenizer, network.to(target), target, pooling, limit, _SHAPES[device])
+    return replace(loaded, fill=device == "gpu" or not loaded.ignores_company())
 
 
 @lru_cache(maxsize=4)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def connect(
         CurationError: no scheduler answers, no worker is there, or no GPU.
     """
     import dask
+    from distributed.gc import disable_gc_diagnosis
 
     settings: dict[str, Any] = {
         "dataframe.convert-string": False,  # importing nemo_curator would set it, too late for our first tables
@@ -61,15 +63,49 @@ def connect(
             rmm_pool_size=rmm_pool_size,
             memory_limit=memory_limit,
         )
+        disable_gc_diagnosis(force=True)  # Python drops an interrupt that arrives in a callback of its collector
         cluster = client.cluster
+        if cluster is not None:
+            client.register_worker_callbacks(_hush)
         try:
             yield client
         finally:
-            # Workers that load models take their time to end; that one had to be stopped is no news to anybody.
+            # All that counts is on disk, so nobody waits for workers that take their time to unload their models.
             logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
+            _kill_workers(cluster)
             client.close()
             if cluster is not None:
                 cluster.close()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started within, threads and processes alike, never sees a Ctrl-C.
+
+    A terminal sends it to all processes of a run; ending the workers is the driver's affair, which hears it afterwards.
+    """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # or else a thread that needs it starts it, and hears again from then on
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
+def _hush() -> None:
+    """On a worker: what makes a task fail goes to the driver, which says it once and without a traceback."""
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
+
+
+def _kill_workers(cluster: Any) -> None:
+    """Ends local workers at once; those of a run that failed would go on asking models for it."""
+    for nanny in cluster.workers.values() if cluster is not None else ():
+        nanny.close_gracefully()  # or else it would start its worker again
+        with suppress(ProcessLookupError):  # this one has ended by itself
+            if nanny.pid is not None:
+                os.kill(nanny.pid, signal.SIGKILL)
 
 
 def _client(device: str, **options: Any) -> Client:
@@ -87,7 +123,8 @@ def _client(device: str, **options: Any) -> Client:
     else:
         options.pop("n_workers")  # one worker a GPU
     try:
-        return get_client(cluster_type=device, set_torch_to_use_rmm=False, **options)
+        with _deaf_to_interrupts():
+            return get_client(cluster_type=device, set_torch_to_use_rmm=False, **options)
     except (OSError, TimeoutError, NoWorkerError) as error:
         where = options["scheduler_address"] or options["scheduler_file"] or "this machine"
         raise CurationError(f"no Dask cluster at {where}: {error}. Start a scheduler and workers first.") from error

@@ -2,7 +2,8 @@
 
 `over` is the one way in which work reaches the workers, and `run_async` the one place where asyncio meets Dask.
 Each partition is written by the worker that computed it, so that nothing is computed twice and no rows pass through
-the driver. A partition that is run again (its worker was lost) writes the same files once more.
+the driver. A partition may be run twice, when its worker is lost or only seems so: each try writes files of its own,
+and those of the one try that the driver hears of get the partition's names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 import pandas as pd
 
@@ -50,11 +52,18 @@ Work = Callable[[pd.DataFrame], Outcome]
 
 @dataclass(frozen=True)
 class PartCount:
-    """The numbers of one finished partition."""
+    """The numbers of one finished partition.
+
+    Args:
+        rows_in, rows_out: `rows_in == rows_out + sum(dropped.values())`.
+        dropped: rows in the ledger by reason.
+        files: by its name in the stage, the hidden file that this try has written.
+    """
 
     rows_in: int
     rows_out: int
     dropped: dict[str, int]
+    files: dict[str, str]
 
 
 def over(
@@ -83,6 +92,7 @@ def over(
     try:
         for future in as_completed(futures):
             count = future.result()
+            adopt(count, folder)
             on_part(count)
             counts.append(count)
     except KilledWorker as error:
@@ -96,27 +106,35 @@ def over(
 
 
 def run_partition(rows: pd.DataFrame, work: Work, folder: Path, number: int) -> PartCount:
-    """Runs on a worker: applies `work`, checks that no row is lost, and writes both files whole or not at all."""
+    """Runs on a worker: applies `work`, checks that no row is lost, and writes hidden files for `adopt`."""
     outcome = work(rows)
     expected = len(rows) if outcome.expected is None else outcome.expected
     if expected != len(outcome.kept) + len(outcome.left):
         raise AssertionError(
             f"rows went missing: {expected} expected, {len(outcome.kept)} kept, {len(outcome.left)} in the ledger"
         )
-    for name, table, schema in (("part", outcome.kept, SCHEMA), ("left", outcome.left, LEDGER_SCHEMA)):
-        write_parquet(folder / f"{name}-{number:05d}.parquet", table.sort_values("id", kind="stable"), schema)
-    dropped = outcome.left["reason"].value_counts()
-    return PartCount(expected, len(outcome.kept), {str(reason): int(count) for reason, count in dropped.items()})
+    names = [f"{kind}-{number:05d}.parquet" for kind in ("part", "left")]
+    files = {name: f".{name}.{uuid4().hex}.tmp" for name in names}
+    tables = ((outcome.kept, SCHEMA), (outcome.left, LEDGER_SCHEMA))
+    for file, (table, schema) in zip(files.values(), tables, strict=True):
+        write_parquet(folder / file, table.sort_values("id", kind="stable"), schema)
+    dropped = {str(reason): int(count) for reason, count in outcome.left["reason"].value_counts().items()}
+    return PartCount(expected, len(outcome.kept), dropped, files)
+
+
+def adopt(part: PartCount, folder: Path) -> None:
+    """Runs on the driver: gives the files of a finished partition their names."""
+    with writing(folder):
+        for name, file in part.files.items():
+            (folder / file).replace(folder / name)
 
 
 def write_parquet(path: Path, table: pd.DataFrame, schema: Any) -> None:
-    """Writes a frame as Parquet of exactly this schema; replaces what an earlier try left."""
+    """Writes a frame as Parquet of exactly this schema."""
     import pyarrow.parquet as pq
 
     with writing(path):
-        temporary = path.with_name(f".{path.name}.tmp")
-        pq.write_table(ledger.to_arrow(table, schema), temporary, compression="zstd")
-        temporary.replace(path)
+        pq.write_table(ledger.to_arrow(table, schema), path, compression="zstd")
 
 
 async def window(items: Sequence[Item], work: Callable[[Item], Awaitable[Result]], size: int) -> list[Result]:

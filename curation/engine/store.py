@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -26,6 +27,7 @@ from curation.core.errors import DiskError, LockedError
 from curation.core.records import digest
 
 MANIFEST = "manifest.json"
+_AGAIN = "The same command goes on from where it stopped."
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,14 @@ class Store:
 
     @contextmanager
     def workspace(self, folder: Path) -> Iterator[Path]:
-        """An empty hidden folder beside `folder`, for `publish`; removed where it isn't published."""
-        hidden = folder.with_name(f".{folder.name}.tmp")
+        """An empty hidden folder beside `folder`, for `publish`; removed where it isn't published.
+
+        Its name is never used again: a worker that has outlived its driver may still write into an earlier try's.
+        """
+        hidden = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
         with writing(hidden):
-            shutil.rmtree(hidden, ignore_errors=True)
+            for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):
+                shutil.rmtree(leftover, ignore_errors=True)
             hidden.mkdir(parents=True)
             try:
                 yield hidden
@@ -144,8 +150,13 @@ class Store:
                 shutil.rmtree(hidden, ignore_errors=True)
 
     def publish(self, workspace: Path, folder: Path, manifest: Manifest) -> Manifest:
-        """Makes the workspace durable and swaps it in for `folder`; the manifest gets the files' checksums."""
+        """Makes the workspace durable and swaps it in for `folder`; the manifest gets the files' checksums.
+
+        Hidden files are what tries that were lost have left: they are removed.
+        """
         with writing(folder):
+            for stray in workspace.rglob(".*"):
+                stray.unlink()
             files = [path for path in sorted(workspace.rglob("*")) if path.is_file()]
             sums = {path.relative_to(workspace).as_posix(): sha256_of(path) for path in files}
             full = Manifest(**{**asdict(manifest), "files": sums})
@@ -192,18 +203,22 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         ways_out = {
-            errno.ENOSPC: "the disk is full: free some space",
-            errno.EDQUOT: "the disk quota is used up: free some space",
+            errno.ENOSPC: f"the disk is full: free some space. {_AGAIN}",
+            errno.EDQUOT: f"the disk quota is used up: free some space. {_AGAIN}",
             errno.EROFS: "the file system is read-only: choose another --output",
             errno.EACCES: "it may not be written: choose another --output, or change its permissions",
             errno.ENOTDIR: "a file stands where a folder should: choose another --output",
             errno.EEXIST: "a file stands where a folder should: choose another --output",
         }
         if error.errno in ways_out:
-            raise DiskError(
-                f"{error.filename or path}: {ways_out[error.errno]}. The same command goes on from where it stopped."
-            ) from error
+            raise DiskError(f"{_visible(Path(error.filename or path))}: {ways_out[error.errno]}") from error
         raise
+
+
+def _visible(path: Path) -> Path:
+    """The path up to where names begin that only this package knows: workspaces and temporary files."""
+    hidden = [place for place in (path, *path.parents) if place.name.startswith(".") and place.suffix == ".tmp"]
+    return hidden[-1].parent if hidden else path
 
 
 def _pretty(value: Mapping[str, Any]) -> bytes:

@@ -21,13 +21,16 @@ _TAIL: Final = r"(?:\S*[^\s.,;:!?])?"  # what hangs on a span up to the end of i
 
 _CODE: Final = r"```.*?```|`[^`\n]+`" + _TAIL + r"|(?:(?<![^\n])(?:[ ]{4}|\t)[^\n]*\n?)+(?<!\n)"
 _QUOTED: Final = (
+    r"(?=[\"“«'‘$])"  # says no at once to any other character
     r'(?:(?<![\w"])"(?=\S)[^"]{1,2000}(?<=\S)"(?!\w)|“[^”]{1,2000}”|«[^»]{1,2000}»'
     r"|(?<!\w)['‘](?=\S)(?:[^'’\n]|(?<=\w)['’](?=\w)){1,500}(?<=\S)['’](?!\w)"
     r"|\$(?=\S)[^$\n]{1,200}(?<=\S)\$(?!\d))" + _TAIL
 )
 # Any token with a sign that prose does not have: numbers, dates, amounts, addresses, paths, identifiers.
 _SIGN: Final = rf"\d_/\\@#=<>{{}}|$£€¥%§^~*+&{_PRIVATE}"
-_TOKEN: Final = rf"(?<!\S)(?:(?=[^\s{_SIGN}]*[{_SIGN}])|(?=[^\s.]+\.\w)|(?=[^\w\s]*[A-Z]?[a-z]+[A-Z]))\S*[^\s.,;:!?]"
+_TOKEN: Final = (
+    rf"(?<!\S)(?:(?=[^\s{_SIGN}]*+[{_SIGN}])|(?=[^\s.]++\.\w)|(?=[^\w\s]*+[A-Z]?[a-z]++[A-Z]))\S*[^\s.,;:!?]"
+)
 _NUMERAL: Final = (
     r"\b(?=[tfsenhmbdTFSENHMBD])(?i:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty"
     r"|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen|half|twice)"
@@ -38,7 +41,7 @@ _UNIT: Final = (
     r"|hundred|thousand|million|billion|miles?|feet|inches|metres?|meters?|km|kg|grams?|litres?|liters?|am|pm)\b"
 )
 _CITATION: Final = (
-    r"\b(?=\w{1,11}\.?[ ][\dIVXLC])(?i:ss?|sec|sect|sections?|arts?|articles?|paras?|paragraphs?|regs?|regulations?"
+    r"\b(?=\w{1,11}+\.?[ ][\dIVXLC])(?i:ss?|sec|sect|sections?|arts?|articles?|paras?|paragraphs?|regs?|regulations?"
     r"|rules?|rr?|ch|chapters?|cl|clauses?|nos?|pp?|parts?|pt|schedules?|titles?)\.?[ ]"
     r"(?:\d\S*[^\s.,;:!?]|\d|[IVXLC]+\b)"
 )

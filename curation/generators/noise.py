@@ -283,7 +283,8 @@ def _some(
     pattern: re.Pattern[str], rewrite: Callable[[re.Match[str]], str], text: str, rng: random.Random, share: float
 ) -> str:
     """Rewrites about `share` of the pattern's matches."""
-    return pattern.sub(lambda match: rewrite(match) if rng.random() < share else match.group(), text)
+    draw = rng.random
+    return pattern.sub(lambda match: rewrite(match) if draw() < share else match[0], text)
 
 
 _SHORT: Final = {"am": "'m", "are": "'re", "have": "'ve", "will": "'ll", "is": "'s"}
@@ -326,7 +327,7 @@ _EXPAND: Final = (
 _COMMA: Final = re.compile(r"(?<=[a-z]),(?= [a-z])")
 _APOSTROPHE: Final = re.compile(r"(?<=n)['’](?=t\b)")
 _LINE_END: Final = re.compile(r"(?<=[a-z])\.(?=\s*(?:\n|\Z))")
-_CAPITAL: Final = re.compile(r"(?:\A|(?<=\n)|(?<=[.!?…]\s)|(?<=[.!?…]\s\s))[A-Z](?=[a-z]*\b)|\bI\b")
+_CAPITAL: Final = re.compile(r"(?=[A-Z])(?:(?:\A|(?<=\n)|(?<=[.!?…]\s)|(?<=[.!?…]\s\s))[A-Z](?=[a-z]*\b)|\bI\b)")
 _COMMA_GAP: Final = re.compile(r"(?<=[a-z]), (?=[a-z])")
 _WORD_GAP: Final = re.compile(r"(?<=[a-z]) (?=[a-z])")
 

@@ -41,10 +41,9 @@ def _export(run: Run, dataset: Sequence[Stage], spec: Spec) -> Manifest:
     exporter: Exporter = spec.create()
     folder = run.store.root / exporter.folder
     signature = digest(spec.name, spec.arguments, spec.code_version(), *(stage.digest for stage in dataset))
-    manifest = run.store.find(folder, signature)
-    if manifest is None:
-        manifest = _write(run.store, dataset, exporter, folder, signature)
-        run.progress.end(describe(manifest, cached=False))
+    found = run.store.find(folder, signature)
+    manifest = found or _write(run.store, dataset, exporter, folder, signature)
+    run.progress.end(describe(manifest, cached=found is not None))
     return manifest
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dask.dataframe as dd
+import orjson
 import pandas as pd
 
 from curation.core.errors import InputError
@@ -23,6 +24,7 @@ from curation.sources._rows import CONTENT_ID
 from curation.stages._remove import Remove, write_verdicts
 
 _PLACE = ("_part", "_row")
+_SHOWN = 300
 _MANNER = {"paths", "path", "download_dir", "partition_bytes", "files_per_partition"}
 """Arguments of sources that change no row: what lies at a path is in the fingerprint."""
 
@@ -63,13 +65,25 @@ def _check_faults(stages: Sequence[Stage], max_bad_ratio: float) -> None:
     if bad <= max_bad_ratio * rows:
         return
     left = [path for stage in stages for path in stage.left]
-    entries = pd.concat([pd.read_parquet(path, columns=["reason", "detail"]) for path in left])
-    first = entries[entries["reason"].isin(BAD_INPUT)].head(5)
-    lines = "\n".join(f"  - {row.reason}: {row.detail}" for row in first.itertuples())
+    entries = pd.concat([pd.read_parquet(path, columns=["reason", "detail", "record"]) for path in left])
+    first = sorted(entries[entries["reason"].isin(BAD_INPUT)].itertuples(), key=_place)[:5]
+    lines = "\n".join(f"  - {row.reason}: {_shown(row.detail)}" for row in first)
     raise InputError(
         f"{bad} of {rows} rows can't be used, more than max_bad_ratio={max_bad_ratio:g} allows. "
         f"The first of them:\n{lines}\nMend the input or the column mapping, or allow more with max_bad_ratio=…"
     )
+
+
+def _place(entry: Any) -> tuple[str, int]:
+    """Where in the input a row of the ledger stands."""
+    record = orjson.loads(entry.record)
+    return record["file_name"], record["line"]
+
+
+def _shown(detail: str) -> str:
+    """The beginning of a text that may quote anything: one line, and nothing that a terminal would obey."""
+    line = "".join(character if character.isprintable() else " " for character in detail)
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _unique(run: Run, stage: Stage) -> Stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from curation.config import GenerationPlan, Keys, ModelPlan
 from curation.core.contracts import ChatModel, Critic, Generator
 from curation.core.errors import RecordError
-from curation.core.records import COLUMNS, DETAIL, REASON, Record, child, frame, rejected, to_json
+from curation.core.records import COLUMNS, DETAIL, REASON, TEXT_COLUMNS, Record, child, frame, rejected, to_json
 from curation.core.registry import Spec
 from curation.core.rules import Rule
 from curation.engine import ledger, lift
@@ -29,7 +30,7 @@ from curation.engine.store import Stage
 
 ROUND = "_round"
 """The record that a generator gets says in this key which round it is expanded in, for its seeds."""
-_ENTRY_COLUMNS = (*COLUMNS, "reason", "bound", "detail")
+_ENTRY_COLUMNS = (*COLUMNS, "reason", "field", "score", "bound", "detail")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Synthesize:
 
     Args:
         generator, critic: `critic` may be None: then every child is kept, ungraded.
+        strategy: what the ledger calls the generator where it wrote nothing.
         rule: what a judged record must not be.
         teacher, judge: None where the component asks no model.
         window: parents at work at a time.
@@ -75,6 +77,7 @@ class Synthesize:
 
     generator: Generator
     critic: Critic | None
+    strategy: str
     rule: Rule | None
     teacher: Asked | None
     judge: Asked | None
@@ -103,11 +106,13 @@ class Synthesize:
 
     async def _family(self, parent: Record, teacher: ChatModel | None, judge: ChatModel | None) -> list[Record]:
         """The judged children of one parent, always as many as were asked for."""
+        # What was never written has no texts; they must not seem to be the parent's.
+        nothing = {**dict.fromkeys(TEXT_COLUMNS), "strategy": self.strategy, "model": teacher.name if teacher else None}
         try:
             drafts = await self.generator.expand({**parent, ROUND: self.round_number}, teacher)
-            missing = rejected({}, "missing_variant")
+            missing = rejected(nothing, "missing_variant")
         except RecordError as error:
-            drafts, missing = [], rejected({}, error.reason, error.detail)
+            drafts, missing = [], rejected(nothing, error.reason, error.detail)
         drafts += [missing] * (self.generator.variants - len(drafts))
         children = [child(parent, index, self.round_number, draft) for index, draft in enumerate(drafts)]
         return list(await asyncio.gather(*(self._judged(row, parent, judge) for row in children)))
@@ -122,7 +127,10 @@ class Synthesize:
             failing = self.rule.failing(scores) if self.rule else None
         except RecordError as error:
             return rejected(row, error.reason, error.detail)
-        return rejected({**row, "bound": failing}, "failed_rule") if failing else row
+        if not (self.rule and failing):
+            return row
+        name = next(name for name in re.findall(r"\w+", failing) if name in self.rule.names)
+        return rejected({**row, "bound": failing, "field": name, "score": scores[name]}, "failed_rule")
 
 
 def synthesize(run: Run, parents: Stage, plan: GenerationPlan, keys: Keys, round_number: int) -> Stage:
@@ -135,6 +143,7 @@ def synthesize(run: Run, parents: Stage, plan: GenerationPlan, keys: Keys, round
         return table, Synthesize(
             generator=generator,
             critic=critic,
+            strategy=plan.generator.name,
             rule=Rule.parse(plan.drop) if plan.drop else None,
             teacher=asked(plan.teacher, keys.teacher) if generator.needs_model else None,
             judge=asked(plan.judge_model, keys.judge) if critic is not None and critic.needs_model else None,
