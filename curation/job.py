@@ -42,6 +42,7 @@ def run(plan: Plan, keys: Keys, dry: bool = False, quiet: bool = False) -> int:
 
             forecast = estimate(work, plan, keys)
         else:
+            (store.root / "run.json").unlink(missing_ok=True)  # who finds it finds a run that has ended
             write_durably(store.root / "plan.yaml", dump(plan).encode())
             result = rounds.curate(work, plan, keys)
             _finish(work, result)

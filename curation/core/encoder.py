@@ -2,9 +2,9 @@
 
 A text's vector must not depend on the texts beside it, or a duplicate would be one on four workers and none on five.
 Floating-point sums depend on the shape of the matrices that are multiplied, so a text is padded to a length that
-follows from its own tokens, and shares a batch with texts of that length alone. How many of them changes nothing on
-most processors; on others, as an encoder finds out when it loads, a batch is filled up to always the same number. On
-one kind of processor the bits are then the same in any company.
+follows from its own tokens, and shares a batch with texts of that length alone. Where the number of texts in a batch
+changes bits as well, which an encoder finds out when it loads, a batch is filled up to always the same number. On one
+kind of processor the bits are then the same in any company.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ class _Network:
         return vectors
 
     def ignores_company(self) -> bool:
-        """Whether this processor computes the same bits for a row alone as for one of a full batch.
+        """Whether the smallest batch and a full one yield the same bits for a row.
 
-        That tells products that sum alike whatever their number of rows from those that choose a method by it.
+        A library that chooses how to multiply by the number of rows, and so rounds otherwise, would show it here.
         """
-        piece = self._pieces(["?"])[0][0]
-        alone = self._pooled([piece], _MIN_TOKENS)
-        together = self._pooled([piece] * (self.shapes[1] // _MIN_TOKENS), _MIN_TOKENS)
+        piece, width = self._pieces(["?"])[0][0], min(_MIN_TOKENS, self.max_tokens)
+        alone = self._pooled([piece], width)
+        together = self._pooled([piece] * (self.shapes[1] // width), width)
         return bool((together == alone).all())
 
     def _pieces(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:

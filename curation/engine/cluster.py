@@ -39,9 +39,11 @@ def connect(
 
     Raises:
         MissingPackageError: `device` is "gpu" and RAPIDS is not installed.
-        CurationError: no scheduler answers, no worker is there, or no GPU.
+        CurationError: no scheduler answers, no worker is there, no GPU, or the cluster goes away while in use.
     """
     import dask
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
     from distributed.gc import disable_gc_diagnosis
 
     settings: dict[str, Any] = {
@@ -69,9 +71,14 @@ def connect(
             client.register_worker_callbacks(_hush)
         try:
             yield client
+        except (CommClosedError, FutureCancelledError) as error:
+            raise CurationError(
+                f"the Dask cluster went away: {error}. Start it again; the same command goes on from the last stage."
+            ) from error
         finally:
             # All that counts is on disk, so nobody waits for workers that take their time to unload their models.
-            logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
+            for name in ("client", "nanny"):
+                logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
             _kill_workers(cluster)
             client.close()
             if cluster is not None:

@@ -92,6 +92,7 @@ def over(
     try:
         for future in as_completed(futures):
             count = future.result()
+            future.release()  # its worker may be lost from now on: there is nothing to compute again
             adopt(count, folder)
             on_part(count)
             counts.append(count)

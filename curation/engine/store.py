@@ -133,6 +133,11 @@ class Store:
             return None
         return manifest if all((folder / name).is_file() for name in manifest.files) else None
 
+    def withdraw(self, folder: Path) -> None:
+        """Takes back what was published: without its manifest a folder counts as not there."""
+        with writing(folder):
+            (folder / MANIFEST).unlink()
+
     @contextmanager
     def workspace(self, folder: Path) -> Iterator[Path]:
         """An empty hidden folder beside `folder`, for `publish`; removed where it isn't published.

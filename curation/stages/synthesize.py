@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from curation.config import GenerationPlan, Keys, ModelPlan
 from curation.core.contracts import ChatModel, Critic, Generator
-from curation.core.errors import RecordError
+from curation.core.errors import EndpointError, RecordError
 from curation.core.records import COLUMNS, DETAIL, REASON, TEXT_COLUMNS, Record, child, frame, rejected, to_json
 from curation.core.registry import Spec
 from curation.core.rules import Rule
@@ -114,7 +114,7 @@ class Synthesize:
         except RecordError as error:
             drafts, missing = [], rejected(nothing, error.reason, error.detail)
         drafts += [missing] * (self.generator.variants - len(drafts))
-        children = [child(parent, index, self.round_number, draft) for index, draft in enumerate(drafts)]
+        children = [child(parent, index, self.round_number, _sound(draft)) for index, draft in enumerate(drafts)]
         return list(await asyncio.gather(*(self._judged(row, parent, judge) for row in children)))
 
     async def _judged(self, row: Record, parent: Record, judge: ChatModel | None) -> Record:
@@ -134,7 +134,11 @@ class Synthesize:
 
 
 def synthesize(run: Run, parents: Stage, plan: GenerationPlan, keys: Keys, round_number: int) -> Stage:
-    """The new records of a round: what the generator wrote from `parents`, and the critic's rule lets pass."""
+    """The new records of a round: what the generator wrote from `parents`, and the critic's rule lets pass.
+
+    Raises:
+        EndpointError: among others, when not one of the round's requests could be answered.
+    """
 
     def prepare(_folder: Path) -> tuple[Any, Synthesize]:
         table = table_of([parents])
@@ -153,7 +157,31 @@ def synthesize(run: Run, parents: Stage, plan: GenerationPlan, keys: Keys, round
 
     specs = [plan.generator.spec("generator"), *([plan.critic.spec("critic")] if plan.critic else [])]
     code: list[Spec | str] = [__name__, "curation.core.parse", "curation.core.rules", *specs]
-    return run.stage("30-synthesize", round_number, [parents], _settings(plan), code, prepare)
+    stage = run.stage("30-synthesize", round_number, [parents], _settings(plan), code, prepare)
+    _check_answers(run, stage)
+    return stage
+
+
+def _check_answers(run: Run, stage: Stage) -> None:
+    """A round of nothing but failed requests tells of an endpoint, not of its records: the next try asks again."""
+    manifest = stage.manifest
+    if not manifest.rows_in or manifest.dropped != {"request_failed": manifest.rows_in}:
+        return
+    details = pd.concat([pd.read_parquet(path, columns=["detail"]) for path in stage.left])["detail"]
+    run.store.withdraw(stage.folder)
+    raise EndpointError(
+        f"no request of round {manifest.round} was answered, however often it was tried; the first: {details.iloc[0]}. "
+        "The same command asks again."
+    )
+
+
+def _sound(draft: Record) -> Record:
+    """The draft; rejected where a text holds what none may hold that comes from a source either."""
+    texts = {name: text for name in TEXT_COLUMNS if (text := draft.get(name))}
+    mended = {name: text.encode("utf-8", "replace").decode().replace("\0", "?") for name, text in texts.items()}
+    if mended == texts:
+        return draft
+    return rejected({**draft, **mended}, "unreadable_reply", "a NUL character, or half of a surrogate pair, in a text")
 
 
 def components(plan: GenerationPlan) -> tuple[Generator, Critic | None]:

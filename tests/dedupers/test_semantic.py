@@ -11,7 +11,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from curation.core.encoder import Encoder
 from curation.core.errors import CurationError, DiskError, PlanError
@@ -232,30 +232,29 @@ class TestCache:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster) as client,
-        dask.config.set(scheduler="distributed"),
-    ):
-        yield client
+def _on_the_cluster(client: Client) -> Iterator[None]:
+    with client.as_current(), dask.config.set(scheduler="distributed"):
+        yield
 
 
+@pytest.mark.usefixtures("_on_the_cluster")
 class TestCluster:
-    def test_two_processes_find_what_one_finds(self, tiny: str, client: Client, tmp_path: Path) -> None:
+    def test_two_processes_find_what_one_finds(self, tiny: str, tmp_path: Path) -> None:
         rows = [
             human(f"{number:03d}", question=f"who pays {number % 37} {'ab ' * (number % 5)}") for number in range(90)
         ]
-        deduper = Semantic(0.95, encoder=tiny, cache=str(tmp_path / "far"), block_size=10)
-        far = deduper.find(table_of(rows, 6, seed=1))
+        far = Semantic(0.95, encoder=tiny, cache=str(tmp_path), block_size=10).find(table_of(rows, 6, seed=1))
         assert len(list(tmp_path.rglob("*.arrow"))) > 1
         with dask.config.set(scheduler="synchronous"):
             near = Semantic(0.95, encoder=tiny).find(table_of(rows, 1))
         assert len(near) > 90
         pd.testing.assert_frame_equal(far, near)
+        texts = [row["question"] for row in rows]
+        vectors = load_vectors(tmp_path, Encoder(tiny).fingerprint, [hash_of(text) for text in texts])
+        assert vectors.tobytes() == Encoder(tiny).encode(texts).tobytes()
 
     @pytest.mark.slow
-    def test_five_thousand_real_records(self, client: Client, tmp_path: Path) -> None:
+    def test_five_thousand_real_records(self, tmp_path: Path) -> None:
         rows = real_records(5000)
         found = Semantic(0.9, "question", cache=str(tmp_path), block_size=1500).find(table_of(rows, 6))
         texts = compared_texts(frame(rows), "question")[0]

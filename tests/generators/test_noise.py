@@ -138,7 +138,7 @@ def texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return "".join(part for pair in zip(sentences, joints, strict=True) for part in pair).strip("\n "), used
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(texts(), st.integers(0, 2**32), st.sampled_from((0.1, 0.5, 1.0)))
 def test_protected_spans_survive(case: tuple[str, list[str]], seed: int, strength: float) -> None:
     text, used = case
@@ -150,7 +150,7 @@ def test_protected_spans_survive(case: tuple[str, list[str]], seed: int, strengt
         assert not is_masked(variant)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300) | texts().map(lambda case: case[0]))
 def test_unmask_reverses_mask(text: str) -> None:
     masked, spans = mask(text)
