@@ -73,7 +73,7 @@ def connect(
             yield client
         except (CommClosedError, FutureCancelledError) as error:
             raise CurationError(
-                f"the Dask cluster went away: {error}. Start it again; the same command goes on from the last stage."
+                "the Dask cluster went away. Start it again; the same command goes on from the last stage."
             ) from error
         finally:
             # All that counts is on disk, so nobody waits for workers that take their time to unload their models.
