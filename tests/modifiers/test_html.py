@@ -97,14 +97,16 @@ def fragments(draw: st.DrawFn) -> str:
     """Well-formed HTML: what lxml and the standard's parser agree on."""
     text = st.sampled_from(["word", " ", "\n", "  two words ", "&lt;b&gt;", "&amp;", "&nbsp;", "caf\u00e9", "<br>"])
     inline = st.sampled_from(["b", "i", "em", "code", "span"])
-    block = st.sampled_from(["div", "blockquote", "section", "pre"])
+    block = st.sampled_from(["div", "blockquote", "section"])
 
     def nest(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inside = st.lists(children, max_size=4).map("".join)
         return st.builds(lambda tag, body: f"<{tag}>{body}</{tag}>", block, inside)
 
     phrases = st.builds(lambda tag, body: f"<{tag}>{body}</{tag}>", inline, st.lists(text, max_size=4).map("".join))
-    leaf = st.one_of(text, phrases, st.just("<p>para</p>"), st.just("<ul><li>x</li><li>y</li></ul>"))
+    # lxml ends a <pre> where a block begins in it; the standard doesn't.
+    verbatim = st.lists(st.one_of(text, phrases), max_size=4).map(lambda parts: f"<pre>{''.join(parts)}</pre>")
+    leaf = st.one_of(text, phrases, verbatim, st.just("<p>para</p>"), st.just("<ul><li>x</li><li>y</li></ul>"))
     return "".join(draw(st.lists(st.recursive(leaf, nest, max_leaves=8), max_size=5)))
 
 
