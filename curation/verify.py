@@ -91,7 +91,9 @@ class Evidence:
         is in; `exact`, the hash of its normalised texts; `near_0`, …, the hashes of its compared texts. Hashes are
         null where the plan has no such deduper, and for records without a text to compare."""
         parts = [self._keys(rows).assign(file=split) for split in SPLITS for rows in _batches(self.path_of(split))]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_LINEAGE, "exact", "file"])
+        if not parts:  # an empty dataset has the same columns
+            return self._keys(pd.DataFrame(columns=[*_LINEAGE, *TEXT_COLUMNS], dtype=object)).assign(file=None)
+        return pd.concat(parts, ignore_index=True)
 
     def path_of(self, split: str) -> Path:
         """The final file of a split."""

@@ -77,12 +77,22 @@ def connect(
             ) from error
         finally:
             # All that counts is on disk, so nobody waits for workers that take their time to unload their models.
-            for name in ("client", "nanny"):
-                logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
-            _kill_workers(cluster)
-            client.close()
-            if cluster is not None:
-                cluster.close()
+            with _silence():
+                _kill_workers(cluster)
+                client.close()
+                if cluster is not None:
+                    cluster.close()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing is logged within: Dask would complain of workers that are killed on purpose."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from typing import Protocol, TypeVar
 from curation.core.contracts import Source
 from curation.sources._files import InputFile, find_files, fingerprint
 
-PARTITION_BYTES = 64 * 1024 * 1024
+_SMALLEST, _LARGEST = 1 << 20, 64 << 20
+_PARTITIONS = 64
+"""Into which an input is cut if it is neither small nor large: enough for several workers, few enough to handle."""
 
 
 class FileSource(Source):
@@ -16,7 +18,7 @@ class FileSource(Source):
 
     Args:
         paths: files, folders (searched with all below them) and globs.
-        partition_bytes: a partition ends with the row that reaches it. Changes no row.
+        partition_bytes: a partition ends with the row that reaches it; by default `fitting` the input. Changes no row.
         files_per_partition: at most so many small files share a partition; by default `partition_bytes` alone decides.
         num_files: reads only the first so many files, in order of path.
     """
@@ -27,7 +29,7 @@ class FileSource(Source):
     def __init__(
         self,
         paths: Sequence[str] | str,
-        partition_bytes: int = PARTITION_BYTES,
+        partition_bytes: int | None = None,
         files_per_partition: int | None = None,
         num_files: int | None = None,
     ) -> None:
@@ -52,9 +54,18 @@ class FileSource(Source):
         """
         return find_files(self.paths, self.suffixes, self.num_files)
 
+    def size_of_partitions(self, files: Sequence[InputFile]) -> int:
+        """In bytes."""
+        return self.partition_bytes or fitting(sum(file.path.stat().st_size for file in files))
+
     def fingerprint(self) -> str:
         """Changes with the files' names, sizes and modification times."""
         return fingerprint(self.files())
+
+
+def fitting(size: int) -> int:
+    """The bytes of a partition for an input of `size` bytes: a few thousand records already keep many workers busy."""
+    return min(_LARGEST, max(_SMALLEST, size // _PARTITIONS))
 
 
 class Piece(Protocol):

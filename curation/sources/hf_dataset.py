@@ -11,7 +11,7 @@ from curation.core.errors import InputError
 from curation.core.records import digest
 from curation.core.registry import nearest
 from curation.sources import _arrow
-from curation.sources._file_source import PARTITION_BYTES
+from curation.sources._file_source import fitting
 from curation.sources._rows import RowReader, lazy_table, to_frame
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class HfDataset(Source):
         path: the folder, or the name on the hub (which is downloaded once, to the cache of `datasets`).
         split: which split of it.
         columns: record column → source column, where the names differ, as for `jsonl`.
-        partition_bytes: about how large a partition is. Changes no row.
+        partition_bytes: about how large a partition is; by default it fits the input. Changes no row.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class HfDataset(Source):
         path: str,
         split: str = "train",
         columns: Mapping[str, str] | None = None,
-        partition_bytes: int = PARTITION_BYTES,
+        partition_bytes: int | None = None,
     ) -> None:
-        if partition_bytes < 1:
+        if partition_bytes is not None and partition_bytes < 1:
             raise ValueError(f"partition_bytes must be at least 1, not {partition_bytes}")
         self.path = path
         self.split = split
@@ -51,7 +51,8 @@ class HfDataset(Source):
         if not len(dataset):
             raise InputError(f"{where} has no rows")
         _arrow.check_columns(self._reader, dataset.column_names, where)
-        rows = max(1, self.partition_bytes * len(dataset) // max(1, dataset.data.nbytes))
+        size = self.partition_bytes or fitting(dataset.data.nbytes)
+        rows = max(1, size * len(dataset) // max(1, dataset.data.nbytes))
         starts = range(0, len(dataset), rows)
         return lazy_table(
             _read_rows,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from curation.sources import _json_files
-from curation.sources._file_source import PARTITION_BYTES, FileSource, pack
+from curation.sources._file_source import FileSource, pack
 from curation.sources._rows import RowReader, lazy_table
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Jsonl(FileSource):
         columns: record column (`id`, `title`, `question`, `answer`, `context`, `tags`, `question_score`,
             `answer_score`) → source column, where the names differ. `question` and `answer` are required. What is not
             read into a column goes to `extra`.
-        partition_bytes: a partition ends with the row that reaches it. Changes no row.
+        partition_bytes: a partition ends with the row that reaches it; by default it fits the input. Changes no row.
         files_per_partition: at most so many small files share a partition; by default `partition_bytes` alone decides.
         num_files: reads only the first so many files, in order of path.
     """
@@ -34,7 +34,7 @@ class Jsonl(FileSource):
         self,
         paths: Sequence[str] | str,
         columns: Mapping[str, str] | None = None,
-        partition_bytes: int = PARTITION_BYTES,
+        partition_bytes: int | None = None,
         files_per_partition: int | None = None,
         num_files: int | None = None,
     ) -> None:
@@ -44,6 +44,7 @@ class Jsonl(FileSource):
 
     def read(self) -> dd.DataFrame:
         """See `Source.read`."""
-        spans = _json_files.spans(self.files(), arrays=False, partition_bytes=self.partition_bytes)
-        parts = pack(spans, self.partition_bytes, self.files_per_partition)
+        files = self.files()
+        size = self.size_of_partitions(files)
+        parts = pack(_json_files.spans(files, arrays=False, partition_bytes=size), size, self.files_per_partition)
         return lazy_table(_json_files.read_part, parts, reader=self._reader, label="read-jsonl")

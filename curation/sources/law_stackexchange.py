@@ -10,7 +10,7 @@ from curation.core.errors import RecordError
 from curation.sources import _json_files
 from curation.sources._download import fetch
 from curation.sources._faults import MISSING_COLUMN, UNANSWERED, WRONG_TYPE
-from curation.sources._file_source import PARTITION_BYTES, FileSource, pack
+from curation.sources._file_source import FileSource, pack
 from curation.sources._files import InputFile
 from curation.sources._rows import Place, RowReader, lazy_table
 
@@ -33,7 +33,7 @@ class LawStackexchange(FileSource):
         download_dir: where it is kept.
         id_prefix: what an id begins with, before `-` and the question's id; by default the file's name without its
             ending and `-qa`, and `law-stackexchange-qa` for the dataset's own file.
-        partition_bytes: a partition ends with the question that reaches it. Changes no row.
+        partition_bytes: a partition ends with the question that reaches it; by default it fits the input.
         files_per_partition: at most so many small files share a partition; by default `partition_bytes` alone decides.
         num_files: reads only the first so many files, in order of path.
     """
@@ -46,7 +46,7 @@ class LawStackexchange(FileSource):
         url: str = DEFAULT_URL,
         download_dir: str = "data/raw",
         id_prefix: str | None = None,
-        partition_bytes: int = PARTITION_BYTES,
+        partition_bytes: int | None = None,
         files_per_partition: int | None = None,
         num_files: int | None = None,
     ) -> None:
@@ -69,8 +69,9 @@ class LawStackexchange(FileSource):
 
     def read(self) -> dd.DataFrame:
         """See `Source.read`. Unanswered questions are marked `unanswered`."""
-        spans = _json_files.spans(self.files(), arrays=True, partition_bytes=self.partition_bytes)
-        parts = pack(spans, self.partition_bytes, self.files_per_partition)
+        files = self.files()
+        size = self.size_of_partitions(files)
+        parts = pack(_json_files.spans(files, arrays=True, partition_bytes=size), size, self.files_per_partition)
         return lazy_table(_json_files.read_part, parts, reader=self._reader, label="read-law-stackexchange")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from curation.core.errors import InputError
 from curation.core.records import Record
 from curation.sources import _arrow
-from curation.sources._file_source import PARTITION_BYTES, FileSource, pack
+from curation.sources._file_source import FileSource, pack
 from curation.sources._files import InputFile
 from curation.sources._rows import RowReader, empty_file, lazy_table, to_frame
 
@@ -52,7 +52,7 @@ class Parquet(FileSource):
         self,
         paths: Sequence[str] | str,
         columns: Mapping[str, str] | None = None,
-        partition_bytes: int = PARTITION_BYTES,
+        partition_bytes: int | None = None,
         files_per_partition: int | None = None,
         num_files: int | None = None,
     ) -> None:
@@ -66,12 +66,13 @@ class Parquet(FileSource):
         Raises:
             InputError: also when a file lacks a column that is required or mapped.
         """
-        groups = [group for file in self.files() for group in self._groups(file)]
+        files = self.files()
+        groups = [group for file in files for group in self._groups(file)]
         if all(group.index is None for group in groups):
             raise InputError(
                 f"there are no rows to read: {', '.join(str(group.file.path) for group in groups)} has none"
             )
-        parts = pack(groups, self.partition_bytes, self.files_per_partition)
+        parts = pack(groups, self.size_of_partitions(files), self.files_per_partition)
         return lazy_table(_read_part, parts, reader=self._reader, label="read-parquet")
 
     def _groups(self, file: InputFile) -> list[RowGroup]:
