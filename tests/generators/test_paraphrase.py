@@ -166,9 +166,10 @@ def test_over_http_with_a_json_reply_in_a_fence() -> None:
         return drafts
 
     with MockEndpoint() as server:
-        server.default = lambda request: reply(f"Here:\n```json\n{variants(GOOD, GOOD)}\n```")
+        other = {**GOOD, "title": "May they come in unannounced?"}
+        server.default = lambda request: reply(f"Here:\n```json\n{variants(GOOD, other)}\n```")
         drafts = asyncio.run(run(OpenaiCompatible("teacher", server.url)))
         (request,) = server.requests
-    assert [draft["title"] for draft in drafts] == [GOOD["title"]] * 2
+    assert [draft["title"] for draft in drafts] == [GOOD["title"], other["title"]]
     assert request["response_format"]["type"] == "json_schema"
     assert read_json(request["messages"][0]["content"].rpartition("The record:")[2])["answer"] == PARENT["answer"]
