@@ -23,6 +23,7 @@ class RetryableError(RequestError):
         retry_after: seconds that the endpoint asks to wait.
         rate_limited: the endpoint said "not so fast", which is no fault of the request.
         unreachable: nothing listens at the address, or it has no such host.
+        refused: the endpoint answered with an error, so that nothing was generated and nothing is charged.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class RetryableError(RequestError):
         retry_after: float | None = None,
         rate_limited: bool = False,
         unreachable: bool = False,
+        refused: bool = False,
     ) -> None:
         super().__init__(reason, detail)
         self.retry_after = retry_after
         self.rate_limited = rate_limited
         self.unreachable = unreachable
+        self.refused = refused
 
 
 def normalize_endpoint(url: str) -> str:

@@ -8,6 +8,7 @@ from curation.core.contracts import ChatModel
 
 if TYPE_CHECKING:
     from curation.models._nemo import ModelClient
+    from curation.models._openai import OpenaiFace
 
 
 def as_llm_client(model: ChatModel) -> ModelClient:
@@ -15,3 +16,10 @@ def as_llm_client(model: ChatModel) -> ModelClient:
     from curation.models._nemo import ModelClient
 
     return ModelClient(model)
+
+
+def as_openai(model: ChatModel) -> OpenaiFace:
+    """The model as `AsyncOpenAI`, for code that calls `chat.completions.create`. Imports the `openai` package."""
+    from curation.models._openai import OpenaiFace
+
+    return OpenaiFace(model)
