@@ -1,34 +1,54 @@
 """Every model reply, kept as it arrives and keyed by its request, so that nothing is ever paid for twice.
 
-A journal is a folder of append-only segments, JSON lines, one writer each: no two processes ever write to the same
-file, so it is safe on a shared file system. A line counts once its line end is there; a line that a crash has torn
-is passed over, and nothing is ever appended behind it, since every writer begins a segment of its own. `put` returns
-when the line is on the disk (`fsync`); puts that come during an `fsync` share the next one.
+A journal is a folder of append-only segments, JSON lines, one writer each (`engine/append.py`): no two processes ever
+write to the same file, so it is safe on a shared file system. A line counts once its line end is there; a line that a
+crash has torn is passed over, and nothing is ever appended behind it, since every writer begins a segment of its own.
+`put` returns when the line is on the disk; puts that come at the same time share its `fsync`. Of several replies to
+one request the first counts: segments are read in the order of their names.
+
+Where each key's line is stands in an index (`engine/index.py`), which is saved beside the segments: a journal of
+millions of replies is opened without reading it, but for what came after the index was saved. Before a run begins,
+`compact` brings the index up to date and joins segments that are small and many, or hold much that does not count.
+It never changes a reply: what it writes is hidden until it is on the disk, then appears under names that come before
+all others, and only then what it replaces is removed. So wherever it is stopped, each line that counts is in a
+segment, at worst in two. The index is a cache: one that is missing, stale or damaged is made again from the segments.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO, Final, NamedTuple
 from uuid import uuid4
 
+import numpy as np
 import orjson
 
-from curation.core.contracts import ChatModel, Completion, Message
+from curation.core.contracts import ChatModel, Completion, Message, Usage
 from curation.core.errors import DiskError
 from curation.core.records import digest, to_json
-from curation.engine.guard import Tally
+from curation.engine.append import SUFFIX, Appender, Written, is_closed, sync_folder
+from curation.engine.index import KEY_SIZE, Covered, Index, Run, Saved, covers, discard, load
+from curation.engine.spending import Tally
+from curation.engine.store import writing
 
-Place = tuple[Path, int]
-"""A segment, and the offset of a line in it."""
+_MANY: Final = 32
+"""Small segments that are not worth joining yet."""
+_SMALL: Final = 64 << 20
+"""Bytes of a segment that is not small any more."""
+_LARGE: Final = 1 << 30
+"""Bytes after which joining begins another segment."""
+_WASTE: Final = 0.1
+"""Share of a segment, damaged lines and later replies to a request, that is worth rewriting it."""
 
 
 class Journal:
@@ -51,6 +71,9 @@ class Journal:
 
         Args:
             sample_index: tells apart several replies that are wanted for one request.
+
+        Returns:
+            32 hexadecimal characters.
         """
         asked = {name: value for name, value in sampling.items() if value is not None}
         request = {"messages": list(messages), "model": model, "sampling": asked, "sample_index": sample_index}
@@ -58,16 +81,10 @@ class Journal:
 
     def get(self, key: str) -> Completion | None:
         """The reply to a request, where the journal holds one."""
-        place = self._state.places.get(key)
-        if place is None:
-            return None
-        segment, offset = place
         try:
-            with segment.open("rb") as lines:
-                lines.seek(offset)
-                return _completion_of(lines.readline())
+            return self._state.find(key)
         except OSError as error:
-            raise DiskError(f"the journal {segment} can't be read any more: {error.strerror}") from error
+            raise DiskError(f"the journal {error.filename} can't be read any more: {error.strerror}") from error
 
     async def put(
         self, key: str, messages: Sequence[Message], sampling: Mapping[str, Any], model: str, completion: Completion
@@ -82,18 +99,19 @@ class Journal:
             "model": model,
             "messages": list(messages),
             "sampling": dict(sampling),
-            "completion": completion.to_dict(),
+            "completion": {**vars(completion), "usage": vars(completion.usage)},
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
-        written = self._state.write(key, to_json(line).encode() + b"\n")
-        await asyncio.shield(asyncio.wrap_future(written))
+        await self._state.append(_Entry(bytes.fromhex(key), model, completion), to_json(line).encode() + b"\n")
 
     def claim(self, key: str) -> tuple[Future[Completion], bool]:
         """The one request in flight for `key` in this process, and whether the caller is the one to send it.
 
         Who sends it sets the future's result or exception and then calls `release`.
         """
-        return self._state.claim(key)
+        mine: Future[Completion] = Future()
+        flight = self._state.flights.setdefault(key, mine)
+        return flight, flight is mine
 
     def release(self, key: str) -> None:
         """The request for `key` is over."""
@@ -103,8 +121,23 @@ class Journal:
         """Learns what other processes have written since the last time."""
         self._state.refresh()
 
+    def compact(self) -> None:
+        """Saves the index of all segments, and joins those that are small and many or hold much that does not count.
+
+        For the driver at the start of a run, while it holds the lock of the output folder, so that no writer is
+        alive. A process that a lost driver has left behind loses nothing: what it still writes is left as it is.
+
+        Raises:
+            DiskError: it can't be written; the journal is as good as it was.
+        """
+        self._state.compact()
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By model: `replies`, `prompt_tokens` and `completion_tokens` of all replies that count."""
+        return self._state.known.totals_by_model()
+
     def __len__(self) -> int:
-        return len(self._state.places)
+        return len(self._state.known.index)
 
     def close(self) -> None:
         """Closes this process's segment; the next reply begins another one."""
@@ -136,13 +169,9 @@ class Journaled(ChatModel):
         """The kept reply, or the model's, which is on the disk before it is handed over."""
         key = self.journal.key(messages, sampling, self.name)
         while True:
-            kept = self.journal.get(key)
-            if kept is not None:
-                self.tally.journal_hits += 1
-                return kept
             flight, mine = self.journal.claim(key)
             if mine:
-                return await self._ask(key, flight, messages, sampling)
+                return await self._answer(key, flight, messages, sampling)
             try:
                 return await asyncio.shield(asyncio.wrap_future(flight))
             except _AbandonedError:
@@ -152,13 +181,14 @@ class Journaled(ChatModel):
         """Closes the model. The journal stays open for the other partitions of this process."""
         await self.model.close()
 
-    async def _ask(
+    async def _answer(
         self, key: str, flight: Future[Completion], messages: Sequence[Message], sampling: dict[str, Any]
     ) -> Completion:
         try:
-            # Another thread may have finished between this one's look and its claim.
             completion = self.journal.get(key)
-            if completion is None:
+            if completion is not None:
+                self.tally.journal_hits += 1
+            else:
                 completion = await self.model.chat(messages, **sampling)
                 await self.journal.put(key, messages, sampling, self.name, completion)
         except BaseException as error:
@@ -174,168 +204,273 @@ class _AbandonedError(Exception):
     """The request was cancelled before its reply was there."""
 
 
+class _StaleError(DiskError):
+    """The index says of a line what isn't true."""
+
+
+class _Entry(NamedTuple):
+    """What a line holds; the key as bytes."""
+
+    key: bytes
+    model: str
+    completion: Completion
+
+
 class _State:
     """One folder's index, writer and requests in flight, for all threads of one process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.places: dict[str, Place] = {}
         self.flights: dict[str, Future[Completion]] = {}
-        self._read_up_to: dict[Path, int] = {}
-        self._writer: _Writer | None = None
+        self.known = _Known(folder, None)
+        self._appender = Appender(folder, "the journal")
         self._lock = threading.Lock()
 
-    def claim(self, key: str) -> tuple[Future[Completion], bool]:
-        with self._lock:
-            mine = key not in self.flights
-            if mine:
-                self.flights[key] = Future()
-            return self.flights[key], mine
+    def append(self, entry: _Entry, line: bytes) -> asyncio.Future[Written]:
+        return self._appender.append(line, partial(self._placed, entry))
 
-    def write(self, key: str, line: bytes) -> Future[None]:
-        with self._lock:
-            if self._writer is None:
-                self._writer = _Writer(self)
-            return self._writer.write(key, line)
+    def find(self, key: str) -> Completion | None:
+        number, known = bytes.fromhex(key), self.known
+        try:
+            return known.find(number)
+        except FileNotFoundError:  # another process has joined segments
+            self.refresh()
+        except _StaleError:
+            self._rebuild(known)
+        return self.known.find(number)
 
     def close(self) -> None:
         with self._lock:
-            self._close_writer()
-
-    def appended(self, lines: Sequence[_Line]) -> None:
-        """Told by the writer what is now on the disk."""
-        for line in lines:
-            self.places.setdefault(line.key, (line.segment, line.start))
-            self._read_up_to[line.segment] = line.end
+            self._appender.close()
 
     def refresh(self) -> None:
-        """Reads what is new in the segments, in the order of their names: the first reply to a request counts."""
-        with self._lock:
+        with self._lock, _reading(self.folder):
+            sizes = _sizes(self.folder)
+            if self.known.segments and covers(self.known.segments, sizes):
+                self._read_others(self.known)
+            else:  # the first time, or somebody has removed a segment
+                self._renew(load(self.folder, sizes))
+
+    def compact(self) -> None:
+        with self._lock, writing(self.folder):
+            self._appender.close()
+            for leftover in self.folder.glob(".*.tmp"):
+                leftover.unlink()
+            sizes, known = _sizes(self.folder), self.known
+            if known.began_saved or not covers(known.segments, sizes):
+                known = _Known(self.folder, load(self.folder, sizes, check=True))
             try:
-                segments = sorted(self.folder.glob("*.jsonl"))
-                if not self._read_up_to.keys() <= set(segments):
-                    self._forget()
-                for segment in segments:
-                    self._index(segment)
-            except OSError as error:
-                raise DiskError(f"the journal {self.folder} can't be read: {error.strerror}") from error
+                _compact(known)
+            except _StaleError:
+                discard(self.folder)
+                _compact(_Known(self.folder, None))
+            self._renew(load(self.folder, _sizes(self.folder)))
 
-    def _forget(self) -> None:
-        """Somebody has removed a segment: what is known of the folder is no longer true."""
-        self._close_writer()
-        self.places.clear()
-        self._read_up_to.clear()
+    def _placed(self, entry: _Entry, written: Written) -> None:
+        self.known.learn(written.segment.name, written.start, written.end, entry)
 
-    def _close_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+    def _rebuild(self, stale: _Known) -> None:
+        with self._lock, _reading(self.folder):
+            if self.known is stale:
+                discard(self.folder)
+                self._renew(None)
 
-    def _index(self, segment: Path) -> None:
-        offset = self._read_up_to.get(segment, 0)
-        if segment.stat().st_size == offset:
-            return
-        for start, line in _whole_lines(segment, offset):
-            key = _key_of(line)
-            if key is not None:
-                self.places.setdefault(key, (segment, start))
-            offset = start + len(line)
-        self._read_up_to[segment] = offset
+    def _renew(self, saved: Saved | None) -> None:
+        """Learns the folder from the start. What this process writes meanwhile is in one of the two readings."""
+        fresh = _Known(self.folder, saved)
+        self._read_others(fresh)
+        self.known = fresh
+        self._appender.close()
+        self._read_others(fresh)
+
+    def _read_others(self, known: _Known) -> None:
+        """Reads what is new, but for the segment that this process writes: its lines count once they are synced."""
+        sizes = _sizes(self.folder)
+        own = self._appender.segment
+        known.read({name: size for name, size in sizes.items() if own is None or name != own.name})
 
 
-class _Writer:
-    """This process's segment. A line is handed to the operating system at once, so that it outlives this process;
-    a thread then brings it to the disk, and lines that come while it does so share its next `fsync`."""
+class _Known:
+    """What is known of a folder: where each key's line is, how far each segment was read, totals by model.
 
-    def __init__(self, state: _State) -> None:
-        self._state = state
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+    Args:
+        saved: what to begin with.
+    """
+
+    def __init__(self, folder: Path, saved: Saved | None) -> None:
+        self.folder = folder
+        self.index = Index(saved.run if saved else None)
+        self.segments = saved.segments if saved else []
+        self.began_saved = saved is not None
+        self.has_news = False
+        self._totals = saved.totals if saved else {}
+        self._numbers = {segment.name: number for number, segment in enumerate(self.segments)}
         self._lock = threading.Lock()
-        self._file: int | None = None
-        self._segment = Path()
-        self._end = 0
-        self._unsynced: dict[int, list[_Line]] = {}
 
-    def write(self, key: str, line: bytes) -> Future[None]:
-        written: Future[None] = Future()
-        with self._lock:
-            try:
-                file = self._file = self._create() if self._file is None else self._file
-                _write_all(file, line)
-            except OSError as error:
-                self._retire()
-                written.set_exception(self._failure(error))
-                return written
-            group = self._unsynced.setdefault(file, [])
-            group.append(_Line(key, self._segment, self._end, self._end + len(line), written))
-            self._end += len(line)
-            if len(group) == 1:
-                self._thread.submit(self._sync, file)
-        return written
+    def find(self, key: bytes) -> Completion | None:
+        """The reply with a key.
 
-    def close(self) -> None:
-        with self._lock:
-            self._retire()
-        self._thread.shutdown(wait=True)
+        Raises:
+            FileNotFoundError: its segment is gone.
+            _StaleError: its line is not where it should be.
+        """
+        place = self.index.find(key)
+        if place is None:
+            return None
+        number, offset = place
+        if number < len(self.segments) and offset < self.segments[number].read:
+            with (self.folder / self.segments[number].name).open("rb") as lines:
+                lines.seek(offset)
+                entry = _entry_of(lines.readline())
+            if entry is not None and entry.key == key:
+                return entry.completion
+        raise _StaleError(f"the journal {self.folder} has changed under its index")
 
-    def _sync(self, file: int) -> None:
+    def learn(self, name: str, start: int, end: int, entry: _Entry | None) -> None:
+        """A line is in a segment; None is one that is damaged."""
         with self._lock:
-            group = self._unsynced.pop(file)
-        try:
-            os.fsync(file)
-        except OSError as error:
+            number = self._number(name)
+            segment = self.segments[number]
+            segment.read = max(segment.read, end)
+            self.has_news = True
+            if entry is not None and self.index.add(entry.key, (number, start)):
+                segment.live += end - start
+                self._count(entry.model, entry.completion.usage)
+
+    def read(self, sizes: Mapping[str, int]) -> None:
+        """Learns what is new in the segments, in the order of their names."""
+        for name in sorted(sizes):
             with self._lock:
-                if file == self._file:
-                    self._retire()
-            for line in group:
-                line.written.set_exception(self._failure(error))
-            return
-        self._state.appended(group)
-        for line in group:
-            line.written.set_result(None)
+                offset = self.segments[self._number(name)].read
+            if sizes[name] > offset:
+                for start, line in _whole_lines(self.folder / name, offset):
+                    self.learn(name, start, start + len(line), _entry_of(line))
 
-    def _create(self) -> int:
-        """A new segment, whose name no other process has; its entry in the folder is on the disk too."""
-        folder = self._state.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._segment = folder / f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}.jsonl"
-        self._end = 0
-        file = os.open(self._segment, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-        entry = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(entry)
-        finally:
-            os.close(entry)
-        return file
+    def totals_by_model(self) -> dict[str, dict[str, int]]:
+        with self._lock:
+            return {model: dict(self._totals[model]) for model in sorted(self._totals)}
 
-    def _retire(self) -> None:
-        """Nothing more goes into the segment: what it ends with may be torn. Closed after what waits to be synced."""
-        file, self._file = self._file, None
-        if file is not None:
-            self._thread.submit(os.close, file)
+    def _number(self, name: str) -> int:
+        number = self._numbers.setdefault(name, len(self.segments))
+        if number == len(self.segments):
+            self.segments.append(Covered(name))
+        return number
 
-    def _failure(self, error: OSError) -> DiskError:
-        return DiskError(
-            f"the journal {self._state.folder} can't be written: {error.strerror}. What it holds stays valid; make "
-            "room or mend the folder, and the same command goes on from here."
-        )
+    def _count(self, model: str, usage: Usage) -> None:
+        total = self._totals.setdefault(model, {"replies": 0, "prompt_tokens": 0, "completion_tokens": 0})
+        total["replies"] += 1
+        for name, tokens in vars(usage).items():
+            total[name] += tokens if isinstance(tokens, int) else 0
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line on its way to the disk: where it begins and ends, and who waits for it."""
+def _compact(known: _Known) -> None:
+    """`Journal.compact`.
 
-    key: str
-    segment: Path
-    start: int
-    end: int
-    written: Future[None]
+    Raises:
+        _StaleError: what is known is not true; nothing has been removed.
+    """
+    folder, sizes = known.folder, _sizes(known.folder)
+    known.read(sizes)
+    superseded = _worth_joining(known, sizes)
+    if not (known.has_news or superseded):
+        return
+    run, segments = known.index.whole(), known.segments
+    if superseded:
+        run, segments = _join(folder, run, segments, superseded)
+    Saved(run, segments, known.totals_by_model()).save(folder)
+    for number in superseded:
+        (folder / known.segments[number].name).unlink()
+    sync_folder(folder)
 
 
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+def _worth_joining(known: _Known, sizes: Mapping[str, int]) -> list[int]:
+    """The numbers of segments, ascending; none that somebody still writes."""
+    all_sizes = [sizes[segment.name] for segment in known.segments]
+    chosen = {
+        number
+        for number, (segment, size) in enumerate(zip(known.segments, all_sizes, strict=True))
+        if size - segment.live > _WASTE * size
+    }
+    small = {number for number, size in enumerate(all_sizes) if size < _SMALL}
+    if len(small) > _MANY:
+        chosen |= small
+    return sorted(number for number in chosen if is_closed(known.folder / known.segments[number].name))
+
+
+def _join(folder: Path, run: Run, segments: Sequence[Covered], joined: Sequence[int]) -> tuple[Run, list[Covered]]:
+    """Copies the lines that count into new segments, published and on the disk when this returns.
+
+    Returns:
+        The entries with their new places, and the segments by their new numbers.
+    """
+    kept = [segment for number, segment in enumerate(segments) if number not in set(joined)]
+    numbers = {segment.name: number for number, segment in enumerate(kept)}
+    renumbered = np.array([numbers.get(segment.name, 0) for segment in segments], np.uint32)
+    entries = np.flatnonzero(np.isin(run.segment, joined))
+    entries = entries[np.lexsort((run.offset[entries], run.segment[entries]))]
+    bounds = np.searchsorted(run.segment[entries], np.asarray(joined)[1:])
+    segment, offset = renumbered[run.segment], run.offset.copy()
+    with _Joined(folder) as output:
+        for number, here in zip(joined, np.split(entries, bounds), strict=True):
+            lines = _lines_at(folder / segments[number].name, run.offset[here].tolist())
+            for at, line in zip(here.tolist(), lines, strict=True):
+                entry = _entry_of(line)
+                if entry is None or entry.key != run.key(at):
+                    raise _StaleError(f"the journal {folder} has changed under its index")
+                part, offset[at] = output.append(line)
+                segment[at] = len(kept) + part
+        return replace(run, segment=segment, offset=offset), kept + output.publish()
+
+
+class _Joined:
+    """New segments that are filled one after the other, hidden until all are published."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._name = uuid4().hex[:12]
+        self._names: list[str] = []
+        self._sizes: list[int] = []
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> _Joined:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        for name in self._names:
+            self._hidden(name).unlink(missing_ok=True)
+
+    def append(self, line: bytes) -> tuple[int, int]:
+        """Which of the new segments the line is in, and its offset there."""
+        if self._file is None or self._sizes[-1] >= _LARGE:
+            self._finish()
+            self._names.append(f"+{self._name}-{len(self._names):04d}{SUFFIX}")  # `+` comes before every host's name
+            self._sizes.append(0)
+            self._file = self._hidden(self._names[-1]).open("wb")
+        self._file.write(line)
+        offset = self._sizes[-1]
+        self._sizes[-1] += len(line)
+        return len(self._names) - 1, offset
+
+    def publish(self) -> list[Covered]:
+        self._finish()
+        for name in self._names:
+            self._hidden(name).rename(self._folder / name)
+        sync_folder(self._folder)
+        return [Covered(name, size, size) for name, size in zip(self._names, self._sizes, strict=True)]
+
+    def _finish(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+
+    def _hidden(self, name: str) -> Path:
+        return self._folder / f".{name}.tmp"
 
 
 _states: dict[tuple[int, Path], _State] = {}
@@ -351,6 +486,23 @@ def _state_of(folder: Path) -> _State:
         return _states[name]
 
 
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"the journal {folder} can't be read: {error.strerror}") from error
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each segment, by name."""
+    sizes = {}
+    for segment in folder.glob(f"*{SUFFIX}"):
+        with suppress(FileNotFoundError):
+            sizes[segment.name] = segment.stat().st_size
+    return sizes
+
+
 def _whole_lines(segment: Path, offset: int) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of each line that has its end."""
     with segment.open("rb") as lines:
@@ -362,16 +514,20 @@ def _whole_lines(segment: Path, offset: int) -> Iterator[tuple[int, bytes]]:
             offset += len(line)
 
 
-def _key_of(line: bytes) -> str | None:
-    """The key of a line; None where it is damaged."""
+def _lines_at(segment: Path, offsets: Sequence[int]) -> Iterator[bytes]:
+    with segment.open("rb") as lines:
+        for offset in offsets:
+            lines.seek(offset)
+            yield lines.readline()
+
+
+def _entry_of(line: bytes) -> _Entry | None:
+    """What a line holds; None where it is damaged."""
     try:
         value = orjson.loads(line)
-        Completion.from_dict(value["completion"])
-        key = value["key"]
+        entry = _Entry(
+            bytes.fromhex(value["key"]), str(value.get("model", "")), Completion.from_dict(value["completion"])
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return key if isinstance(key, str) else None
-
-
-def _completion_of(line: bytes) -> Completion:
-    return Completion.from_dict(orjson.loads(line)["completion"])
+    return entry if len(entry.key) == KEY_SIZE else None
