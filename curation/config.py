@@ -7,7 +7,7 @@ PEFT curation tutorial; `configs/law.yaml` spells them out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -156,15 +156,38 @@ class SplitPlan(Section):
         return self
 
 
+class PricePlan(Section):
+    """Dollars for a million tokens."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
 class ModelPlan(Section):
-    """A language model and how to ask it. Keys come from the environment, never from a plan."""
+    """A language model and how to ask it. Keys come from the environment, never from a plan.
+
+    `max_in_flight` is a bound: how many requests are really out follows the endpoint. Limits hold for all workers
+    together; models at one endpoint share them, and the narrower counts. `sampling` wins over the generator's own; a
+    list in it is drawn from, for each parent. `weight` counts among several teachers.
+    """
 
     kind: str = "openai_compatible"
     model: str | None = None
     endpoint: Annotated[str | None, AfterValidator(lambda url: url and normalize_endpoint(url))] = None
     timeout: float = Field(120.0, gt=0)
     max_in_flight: int = Field(64, ge=1)
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    max_reply_tokens: int = Field(4096, ge=1)
+    price: PricePlan | None = None
+    sampling: dict[str, Any] = {}
+    weight: float = Field(1.0, gt=0)
     arguments: dict[str, Any] = {}
+
+    @property
+    def place(self) -> str:
+        """Whose limits it is asked under: its endpoint, or a model of this machine by itself."""
+        return self.endpoint or f"{self.kind} {self.model or ''}".strip()
 
     @model_validator(mode="after")
     def _known(self) -> ModelPlan:
@@ -177,10 +200,15 @@ class ModelPlan(Section):
 
 
 class GenerationPlan(Section):
-    """Who writes new records, from which share of the parents, and who judges them by which rule."""
+    """Who writes new records, and who judges them by which rule.
+
+    `teachers`, where there are any, stand in for `teacher`: each parent is given to one of them, drawn by weight. They
+    take from `teacher` what they don't say themselves.
+    """
 
     generator: Component = Component(name="paraphrase")
     teacher: ModelPlan = ModelPlan(model="nvidia/nemotron-4-340b-instruct", endpoint=NVIDIA_ENDPOINT)
+    teachers: list[ModelPlan] = []
     critic: Component | None = Component(name="reward")
     judge: ModelPlan = ModelPlan(model="nvidia/nemotron-4-340b-reward")
     drop: str | None = None
@@ -195,10 +223,38 @@ class GenerationPlan(Section):
         unnamed = {key: values[key] for key in names if isinstance(values.get(key), Mapping)}
         return {**values, **{key: {"name": names[key], **value} for key, value in unnamed.items()}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _common_terms(cls, values: Any) -> Any:
+        """What `teacher` says, and a flag such as `--max-in-flight` with it, holds for each of `teachers` too."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("teachers"), list):
+            return values
+        common = values["teacher"] if isinstance(values.get("teacher"), Mapping) else {}
+        each = [{**common, **teacher} if isinstance(teacher, Mapping) else teacher for teacher in values["teachers"]]
+        return {**values, "teachers": each}
+
     @property
     def judge_model(self) -> ModelPlan:
-        """The critic's model; where its plan names no endpoint it is asked where the teacher is."""
-        return self.judge.model_copy(update={"endpoint": self.judge.endpoint or self.teacher.endpoint})
+        """The critic's model; where its plan names no endpoint it is asked where the (first) teacher is."""
+        if self.judge.kind != "openai_compatible":
+            return self.judge
+        return self.judge.model_copy(update={"endpoint": self.judge.endpoint or self.teacher_models[0].endpoint})
+
+    @property
+    def teacher_models(self) -> list[ModelPlan]:
+        """Who writes."""
+        return self.teachers or [self.teacher]
+
+    @property
+    def asked(self) -> list[tuple[str, ModelPlan]]:
+        """The models that the generator and the critic ask, each with the field of the plan that it comes from."""
+        asked: list[tuple[str, ModelPlan]] = []
+        if registry.find("generator", self.generator.name).needs_model:
+            names = [f"teachers.{number}" for number in range(len(self.teachers))] or ["teacher"]
+            asked += zip(names, self.teacher_models, strict=True)
+        if self.critic and registry.find("critic", self.critic.name).needs_model:
+            asked.append(("judge", self.judge_model))
+        return asked
 
     @field_validator("generator")
     @classmethod
@@ -224,12 +280,29 @@ class GenerationPlan(Section):
         return value
 
 
+class BudgetPlan(Section):
+    """What the run may spend over all its tries; null is no bound. `max_cost` is in dollars, by the models' prices."""
+
+    max_requests: int | None = Field(None, ge=0)
+    max_tokens: int | None = Field(None, ge=0)
+    max_cost: float | None = Field(None, ge=0)
+
+
 @dataclass(frozen=True)
 class Keys:
-    """The secrets of a run: beside the plan, so that no plan on disk ever holds them."""
+    """The secrets of a run: beside the plan, so that no plan on disk ever holds them.
 
-    teacher: SecretStr | None = None
-    judge: SecretStr | None = None
+    Args:
+        everywhere: sent to every endpoint that has none of its own.
+        endpoints: by address.
+    """
+
+    everywhere: SecretStr | None = None
+    endpoints: Mapping[str, SecretStr] = field(default_factory=dict)
+
+    def of(self, model: ModelPlan) -> SecretStr | None:
+        """What a model's endpoint may see."""
+        return self.endpoints.get(model.endpoint or "", self.everywhere)
 
 
 class RoundsPlan(Section):
@@ -257,11 +330,25 @@ class Plan(Section):
     split: SplitPlan = SplitPlan()
     rounds: RoundsPlan = RoundsPlan()
     generation: GenerationPlan = GenerationPlan()
+    budget: BudgetPlan = BudgetPlan()
     tasks: list[Literal["title", "qa"]] = ["title", "qa"]
 
     @model_validator(mode="after")
     def _source_reads(self) -> Plan:
         _raise_faults(self.source_spec().faults())
+        return self
+
+    @model_validator(mode="after")
+    def _priced(self) -> Plan:
+        if self.budget.max_cost is not None:
+            _raise_faults(
+                [
+                    f"generation.{name}.price: budget.max_cost needs the price of {model.model} in dollars for a "
+                    "million tokens, such as {prompt: 0.5, completion: 1.5} (0 for what costs nothing)"
+                    for name, model in self.generation.asked
+                    if model.kind == "openai_compatible" and model.price is None
+                ]
+            )
         return self
 
     def source_spec(self) -> registry.Spec:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curation.config import Keys, Plan
+from curation.config import BudgetPlan, Keys, ModelPlan, Plan
 from curation.core.contracts import ChatModel, Completion, Message
 from curation.core.errors import RecordError, RequestError
 from curation.core.records import Record, child
@@ -52,17 +52,53 @@ def estimate(run: Run, plan: Plan, keys: Keys) -> str:
     lift.run_async(_count(plan, rows[:SAMPLE], teacher, judge))
     scale = len(rows) / max(1, len(rows[:SAMPLE])) * plan.rounds.count
     lines = [f"Dry run: the plan is sound. {len(rows):,} parents a round, {plan.rounds.count} rounds, at most:"]
-    for who, model, counted in (
-        ("teacher", plan.generation.teacher, teacher),
-        ("critic", plan.generation.judge_model, judge),
-    ):
-        asked = f"{model.model or model.kind} at {model.endpoint or 'this machine'}" if counted.requests else "no model"
-        lines.append(
-            f"  {who:<8} {round(counted.requests * scale):>8,} requests, about "
-            f"{round(counted.prompt_tokens * scale):,} tokens in, at most "
-            f"{round(counted.completion_tokens * scale):,} out ({asked})"
-        )
-    return "\n".join([*lines, "Nothing was sent."])
+    forecasts = [*_forecasts("teacher", plan.generation.teacher_models, teacher, scale)]
+    forecasts += _forecasts("critic", [plan.generation.judge_model], judge, scale)
+    lines += [forecast.line for forecast in forecasts]
+    return "\n".join([*lines, *_against_budget(plan.budget, forecasts), "Nothing was sent."])
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one model would be asked over all rounds, at most; `dollars` is None where it has no price."""
+
+    line: str
+    requests: int
+    tokens: int
+    dollars: float | None
+
+
+def _forecasts(who: str, models: Sequence[ModelPlan], counted: Counting, scale: float) -> list[Forecast]:
+    """Of each model its part: several share by weight."""
+    whole = sum(model.weight for model in models)
+    return [_forecast(who, model, counted, scale * model.weight / whole) for model in models]
+
+
+def _forecast(who: str, model: ModelPlan, counted: Counting, scale: float) -> Forecast:
+    requests, prompt = round(counted.requests * scale), round(counted.prompt_tokens * scale)
+    completion = round(counted.completion_tokens * scale)
+    asked = f"{model.model or model.kind} at {model.endpoint or 'this machine'}" if counted.requests else "no model"
+    price = model.price
+    dollars = (price.prompt * prompt + price.completion * completion) / 1e6 if price else None
+    costs = f", ${dollars:,.2f}" if dollars else ""
+    line = (
+        f"  {who:<8} {requests:>8,} requests, about {prompt:,} tokens in, at most {completion:,} out{costs} ({asked})"
+    )
+    return Forecast(line, requests, prompt + completion, dollars)
+
+
+def _against_budget(budget: BudgetPlan, forecasts: Sequence[Forecast]) -> list[str]:
+    """One line for each bound of the plan."""
+    bounds = (
+        ("max_requests", "requests", budget.max_requests, sum(one.requests for one in forecasts)),
+        ("max_tokens", "tokens", budget.max_tokens, sum(one.tokens for one in forecasts)),
+        ("max_cost", "dollars", budget.max_cost, sum(one.dollars or 0.0 for one in forecasts)),
+    )
+    return [
+        f"  {name}={bound:,} " + ("is enough" if most <= bound else f"may end the rounds early ({most:,.10g} {unit})")
+        for name, unit, bound, most in bounds
+        if bound is not None
+    ]
 
 
 async def _count(plan: Plan, parents: list[Record], teacher: Counting, judge: Counting) -> None:

@@ -58,6 +58,9 @@ _FLAGS = {
         _Flag("--target-size", "rounds.target_size", int, "end when the training split has so many records", "N"),
         _Flag("--reward-model", "generation.judge.model", str,
               "the critic (default: nvidia/nemotron-4-340b-reward)", "NAME"),
+        _Flag("--max-requests", "budget.max_requests", int, "most requests over all tries of the run", "N"),
+        _Flag("--max-tokens", "budget.max_tokens", int, "most tokens, in and out", "N"),
+        _Flag("--max-cost", "budget.max_cost", float, "most dollars, by the prices in the plan", "DOLLARS"),
         _Flag("--reward-endpoint", "generation.judge.endpoint", str, "where it is asked (default: the teacher's)",
               "URL"),
     ),
@@ -116,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
             )
     parser.add_argument("--api-key", metavar="KEY", help="better in the environment: NVIDIA_API_KEY or OPENAI_API_KEY")
     parser.add_argument("--api-timeout", type=float, metavar="SECONDS", help="for one request (default: 120)")
+    parser.add_argument(
+        "--max-in-flight", type=int, metavar="N", help="most requests at a time to an endpoint (default: 64)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and estimate the requests; send none")
     parser.add_argument("--no-progress", action="store_true", help="only the lines that matter")
     return parser
@@ -144,8 +150,9 @@ def _flags(options: argparse.Namespace) -> list[Flag]:
     fields = [flag.field for flags in _FLAGS.values() for flag in flags]
     values = vars(options)
     given = [(field, values[field]) for field in [*fields, "cluster.nvlink_only"] if values[field] is not None]
-    if options.api_timeout is not None:
-        given += [(f"generation.{model}.timeout", options.api_timeout) for model in ("teacher", "judge")]
+    for field, value in (("timeout", options.api_timeout), ("max_in_flight", options.max_in_flight)):
+        if value is not None:
+            given += [(f"generation.{model}.{field}", value) for model in ("teacher", "judge")]
     return given
 
 
@@ -161,9 +168,10 @@ def _keys(plan: Plan, key: str | None) -> Keys:
             "shell's history; set NVIDIA_API_KEY or OPENAI_API_KEY instead",
             file=sys.stderr,
         )
-    models = (plan.generation.teacher, plan.generation.judge_model)
-    found = [key or os.environ.get(key_variable(model.endpoint)) for model in models]
-    return Keys(*(SecretStr(value) if value else None for value in found))
+        return Keys(SecretStr(key))
+    endpoints = {model.endpoint for model in (*plan.generation.teacher_models, plan.generation.judge_model)}
+    found = {endpoint: os.environ.get(key_variable(endpoint)) for endpoint in endpoints if endpoint}
+    return Keys(endpoints={endpoint: SecretStr(value) for endpoint, value in found.items() if value})
 
 
 if __name__ == "__main__":

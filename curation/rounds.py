@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from curation import stages
 from curation.config import Keys, Plan, key_variable
 from curation.core.endpoints import is_local
-from curation.core.registry import Spec, find
+from curation.core.registry import Spec
 from curation.engine.run import Run, columns_of
 from curation.engine.store import Manifest, Stage
+
+PARENTS_IN_A_PARTITION = 2_000
+"""Most of them that come in one table: what a worker holds in memory, and does again when it is lost."""
 
 
 @dataclass
@@ -35,7 +39,8 @@ def curate(run: Run, plan: Plan, keys: Keys) -> Result:
         result.ended = f"no synthetic data: {obstacle}"
         run.progress.say(f"Skipping the rounds of generation: {obstacle}.")
     else:
-        _rounds(run, plan, keys, result)
+        with stages.asking(run, plan):
+            _rounds(run, plan, keys, result)
         run.progress.say(f"Rounds ended: {result.ended}.")
     result.exports = stages.export(run, result.dataset, exporters(plan))
     return result
@@ -56,7 +61,8 @@ def draw_parents(run: Run, plan: Plan, dataset: list[Stage], used: list[Stage], 
     if plan.rounds.target_size:
         count = min(count, plan.rounds.target_size - train)
     workers = sum(run.client.nthreads().values())
-    return stages.parents(run, dataset, used, count, max(1, min(workers, count)), plan.seed, round_number)
+    partitions = max(workers, math.ceil(count / PARENTS_IN_A_PARTITION))
+    return stages.parents(run, dataset, used, count, max(1, min(partitions, count)), plan.seed, round_number)
 
 
 def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
@@ -65,20 +71,15 @@ def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
         return "0 rounds were asked for"
     if not plan.rounds.ratio:
         return "the ratio of parents is 0"
-    generation = plan.generation
-    asked = []
-    if find("generator", generation.generator.name).needs_model:
-        asked.append(("the generator", generation.teacher, keys.teacher))
-    if generation.critic and find("critic", generation.critic.name).needs_model:
-        asked.append(("the critic", generation.judge_model, keys.judge))
-    for who, model, key in asked:
+    for name, model in plan.generation.asked:
+        who = "the critic" if name == "judge" else "the generator"
         if model.kind != "openai_compatible":
             continue
         if not model.endpoint:
             return f"{who} has no endpoint (--synth-gen-endpoint, --reward-endpoint)"
         if not model.model:
             return f"{who} has no model (--synth-gen-model, --reward-model)"
-        if key is None and not is_local(model.endpoint):
+        if keys.of(model) is None and not is_local(model.endpoint):
             return f"{who} has no key for {model.endpoint} (set {key_variable(model.endpoint)})"
     return None
 
@@ -99,12 +100,15 @@ def _rounds(run: Run, plan: Plan, keys: Keys, result: Result) -> None:
             result.ended = f"the training split has reached its target of {plan.rounds.target_size:,} records"
             return
         used.append(draw_parents(run, plan, result.dataset, used, number))
-        table = stages.synthesize(run, used[-1], plan.generation, keys, number)
+        table = written = stages.synthesize(run, used[-1], plan, keys, number)
         table = stages.clean(run, table, plan.clean, plan.max_bad_ratio, number)
         table = [table, *_dedup(run, plan, table, result.dataset, number)][-1]
         if plan.rounds.target_size:
             table = stages.target(run, table, plan.rounds.target_size - size, plan.seed, number)
         result.dataset.append(table)
+        if stages.BUDGET_SPENT in written.manifest.dropped:
+            result.ended = f"what the run may spend is used up in round {number}; a higher budget goes on from here"
+            return
         if table.manifest.rows_out < plan.rounds.min_gain:
             result.ended = f"round {number} added {table.manifest.rows_out}, fewer than min_gain={plan.rounds.min_gain}"
             return

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from curation import __version__
 from curation.core.records import SPLITS
+from curation.engine.spending import shown, spent
 from curation.engine.store import Manifest, Stage, sha256_of
+from curation.stages import SPENDING
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,20 +30,9 @@ def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], 
         "plan": sha256_of(root / "plan.yaml"),
         "stages": [_stage(stage.manifest) | {"folder": _folder(stage)} for stage in stages],
         "exports": [_stage(manifest) | {"splits": manifest.settings["splits"]} for manifest in exports],
-        "models": usage(root / "journal"),
+        "models": {model: shown(tally) for model, tally in spent(root / SPENDING).items()},
         "versions": {"curation": __version__, "python": platform.python_version(), **_versions()},
     }
-
-
-def usage(journal: Path) -> dict[str, dict[str, int]]:
-    """Replies and tokens by model, over all tries of the run: every reply that was paid for is in the journal."""
-    totals: dict[str, Counter[str]] = {}
-    for segment in sorted(journal.glob("*.jsonl")):
-        with segment.open("rb") as lines:
-            for entry in _entries(lines):
-                tokens = entry["completion"]["usage"]
-                totals.setdefault(entry["model"], Counter()).update({"replies": 1, **tokens})
-    return {model: dict(total) for model, total in sorted(totals.items())}
 
 
 def funnel(stages: Sequence[Stage], exports: Sequence[Manifest]) -> Table:
@@ -78,14 +66,6 @@ def _stage(manifest: Manifest) -> dict[str, Any]:
 
 def _folder(stage: Stage) -> str:
     return f"{stage.folder.parent.parent.name}/{stage.folder.parent.name}/{stage.folder.name}"
-
-
-def _entries(lines: Iterable[bytes]) -> Iterable[dict[str, Any]]:
-    for line in lines:
-        try:
-            yield orjson.loads(line)
-        except orjson.JSONDecodeError:  # the torn last line of a process that was killed
-            continue
 
 
 def _versions() -> dict[str, str]:

@@ -32,10 +32,13 @@ from curation.core.errors import CurationError
 from curation.core.pairs import COMPARED, compared_texts, normalize
 from curation.core.records import HUMAN, LEDGER_COLUMNS, SPLITS, TEXT_COLUMNS, Record, digest, to_json
 from curation.core.vectors import VectorCache, Vectors, hash_of, take
+from curation.engine.journal import Journal
+from curation.engine.spending import DOLLAR, Amount, Budget, shown, spent
 from curation.engine.store import MANIFEST, Manifest, Stage, sha256_of
 from curation.exporters.jsonl import unfold
 from curation.exporters.nemo import FILES
 from curation.report.finished import Finished, batches
+from curation.stages import SPENDING
 from curation.stages.export import merged
 
 SHOWN = 5
@@ -397,6 +400,23 @@ def handoff(evidence: Evidence) -> Iterator[str]:
                 yield f"{evidence.shown(path)} has {len(seen)} examples, its manifest {expected.get(split)}"
 
 
+def bill(evidence: Evidence) -> Iterator[str]:
+    """What models were asked is in the log of what was spent, within the budget, and told by `run.json`."""
+    root = evidence.run.root
+    paid = spent(root / SPENDING)
+    if {model: shown(tally) for model, tally in paid.items()} != evidence.run.run.get("models"):
+        yield "run.json tells other figures than spending/"
+    plan = evidence.run.plan.get("budget") or {}
+    budget = Budget(plan.get("max_requests"), plan.get("max_tokens"), plan.get("max_cost"))
+    amount = sum((tally.amount for tally in paid.values()), Amount())
+    if not amount.fits(budget.amount):
+        yield f"{amount.requests} requests, {amount.tokens} tokens, ${amount.money / DOLLAR:.2f} exceed the budget"
+    for model, kept in Journal(root / "journal").totals().items():
+        requests = paid[model].requests if model in paid else 0
+        if kept["replies"] > requests:
+            yield f"the journal holds {kept['replies']} replies of {model}, but only {requests} requests were logged"
+
+
 CHECKS: Mapping[str, Check] = {
     "every file has the checksum of its manifest": checksums,
     "final and handoff hold no other files": strays,
@@ -412,6 +432,7 @@ CHECKS: Mapping[str, Check] = {
     "no exact duplicates lie in two splits": exact,
     "no near duplicates lie in two splits": near,
     "the hand-off holds the splits' own records, as trainers read them": handoff,
+    "what models were paid is logged, and within the budget": bill,
 }
 """What is proved, in the order in which it is printed."""
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from curation import summary
 from curation.config import Plan, dump
+from curation.core.contracts import Completion, Usage
 from curation.core.pairs import compared_texts
 from curation.core.records import Record, child, frame, human, seed_of, to_json, unit_interval
 from curation.core.registry import Spec
@@ -24,6 +25,7 @@ from curation.engine import ledger
 from curation.engine.lift import Outcome, Work, adopt, run_partition
 from curation.engine.progress import Progress
 from curation.engine.run import Run, columns_of, read_part
+from curation.engine.spending import DOLLAR
 from curation.engine.store import Manifest, Stage, Store, write_durably, write_json
 from curation.job import collect_ledger
 from curation.stages._remove import Remove, write_verdicts
@@ -133,7 +135,7 @@ def finish(build: Builder, dataset: Sequence[Stage], ended: str) -> None:
     exports = export(run, dataset, specs)
     write_vectors(build.root, dataset)
     collect_ledger(build.store, build.stages)
-    _write_journal(build.root / "journal")
+    _write_journal(build.root)
     value = summary.summarize(build.root, build.stages, exports, ended)
     write_json(build.root / "run.json", value | {"finished": "2026-01-02T03:04:05+00:00"})
 
@@ -286,10 +288,16 @@ def _duplicate(identifier: str, kept_id: str, reason: str, similarity: float, bo
     return {"id": identifier, "reason": reason, "kept_id": kept_id, "similarity": similarity, "bound": bound}
 
 
-def _write_journal(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    entry = {"key": "k", "model": "teacher-8b", "completion": {"usage": {"prompt_tokens": 90, "completion_tokens": 60}}}
-    (folder / "host-1.jsonl").write_text((to_json(entry) + "\n") * 3 + '{"torn')
+def _write_journal(root: Path) -> None:
+    """Three replies of a teacher, and what was paid for them and for a request that was put off."""
+    (root / "journal").mkdir(exist_ok=True)
+    completion = Completion(("fine",), "stop", Usage(90, 60), model="teacher-8b").to_dict()
+    lines = [{"key": f"{number:032x}", "model": "teacher-8b", "completion": completion} for number in range(3)]
+    (root / "journal" / "host-1.jsonl").write_text("".join(to_json(line) + "\n" for line in lines) + '{"torn')
+    (root / "spending").mkdir(exist_ok=True)
+    figures = {"requests": 4, "replies": 3, "rate_limited": 1, "prompt_tokens": 270, "completion_tokens": 180}
+    total = {"sum": {"teacher-8b": {**figures, "money": DOLLAR // 20}}, "of": []}
+    (root / "spending" / "sum-1.jsonl").write_text(to_json(total) + "\n")
 
 
 def write_vectors(root: Path, stages: Sequence[Stage], near: Mapping[str, str] | None = None) -> None:

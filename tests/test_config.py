@@ -145,3 +145,20 @@ def test_an_endpoint_that_is_no_address_is_a_fault() -> None:
 )
 def test_nvidias_key_is_for_nvidias_hosts_alone(endpoint: str | None, variable: str) -> None:
     assert key_variable(endpoint) == variable
+
+
+def test_teachers_take_from_the_teacher_what_they_do_not_say() -> None:
+    teachers = [{"model": "a", "weight": 3}, {"model": "b", "endpoint": "http://other/v1", "sampling": {"top_p": 0.9}}]
+    common = {"endpoint": "http://one/v1/", "max_in_flight": 5}
+    plan = Plan.model_validate({"generation": {"teacher": common, "teachers": teachers}})
+    one, other = plan.generation.teacher_models
+    assert (one.model, one.endpoint, one.max_in_flight, one.weight) == ("a", "http://one/v1", 5, 3)
+    assert (other.model, other.endpoint, other.max_in_flight) == ("b", "http://other/v1", 5)
+    assert plan.generation.judge_model.endpoint == "http://one/v1"
+    assert [name for name, _ in plan.generation.asked] == ["teachers.0", "teachers.1", "judge"]
+    assert load(None, overrides=[f"generation={plan.generation.model_dump_json()}"]).generation == plan.generation
+
+
+def test_models_that_nobody_asks_need_no_price() -> None:
+    generation = {"generator": "noise", "critic": "heuristic"}
+    assert Plan.model_validate({"generation": generation, "budget": {"max_cost": 1}}).generation.asked == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation import main as command
-from curation.config import Keys, Plan, load
+from curation.config import BudgetPlan, Keys, Plan, load
 
 TUTORIAL_FLAGS = (
     "--device --n-workers --threads-per-worker --scheduler-address --scheduler-file --protocol --nvlink-only "
@@ -95,10 +95,9 @@ def test_each_endpoint_gets_its_own_key(
     monkeypatch.setenv("NVIDIA_API_KEY", "nv-secret")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     command.main(["--reward-endpoint", "https://api.openai.com/v1"])
-    keys = started[0][1]
-    assert keys.teacher is not None
-    assert keys.judge is not None
-    assert (keys.teacher.get_secret_value(), keys.judge.get_secret_value()) == ("nv-secret", "sk-secret")
+    plan, keys, _ = started[0]
+    found = [keys.of(model) for model in (plan.generation.teacher, plan.generation.judge_model)]
+    assert [key and key.get_secret_value() for key in found] == ["nv-secret", "sk-secret"]
     assert "secret" not in repr(keys)
 
 
@@ -106,12 +105,28 @@ def test_a_key_on_the_command_line_is_accepted_with_a_warning(
     started: list[tuple[Plan, Keys, bool]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command.main(["--api-key", "nv-secret"])
-    keys = started[0][1]
-    assert keys.teacher is not None
-    assert keys.teacher.get_secret_value() == "nv-secret"
+    plan, keys, _ = started[0]
+    key = keys.of(plan.generation.teacher)
+    assert key is not None
+    assert key.get_secret_value() == "nv-secret"
     said = capsys.readouterr().err
     assert "warning: a key on the command line" in said
     assert "nv-secret" not in said
+
+
+def test_bounds_are_flags(started: list[tuple[Plan, Keys, bool]]) -> None:
+    command.main(["--max-requests", "7", "--max-tokens", "900", "--max-in-flight", "12", "--api-timeout", "3"])
+    plan = started[0][0]
+    assert plan.budget == BudgetPlan(max_requests=7, max_tokens=900)
+    for model in (plan.generation.teacher, plan.generation.judge):
+        assert (model.max_in_flight, model.timeout) == (12, 3)
+
+
+def test_a_bound_on_money_needs_prices(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--max-cost", "5"]) == 2
+    said = capsys.readouterr().err
+    assert "generation.teacher.price: budget.max_cost needs the price of nvidia/nemotron-4-340b-instruct" in said
+    assert "generation.judge.price" in said
 
 
 def test_configs_and_the_sample_start_from_anywhere(started: list[tuple[Plan, Keys, bool]], tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import pytest
 from pydantic import SecretStr
 
 from curation import rounds
-from curation.config import Keys, Plan
+from curation.config import Keys, ModelPlan, Plan
 from curation.core.errors import EndpointError, InputError
 from curation.engine.cluster import connect
 from curation.engine.progress import Progress, Silent
 from curation.engine.run import Run
 from curation.engine.store import Store
+from curation.stages._asking import limits_of
 from tests import law_like
 from tests.core.tiny_encoder import write_tiny_encoder
 from tests.mock_endpoint import Answer, MockEndpoint, error, reply
@@ -27,7 +28,7 @@ from tests.mock_endpoint import Answer, MockEndpoint, error, reply
 if TYPE_CHECKING:
     from distributed import Client
 
-KEYS = Keys(SecretStr("sk-test-1234"), SecretStr("sk-test-1234"))
+KEYS = Keys(SecretStr("sk-test-1234"))
 
 
 @pytest.fixture(scope="module")
@@ -311,3 +312,55 @@ def test_of_rows_with_one_id_the_first_stays_and_the_others_name_it(
     assert sorted(row["question"][:3] for row in rows(tmp_path / "out")) == ["how", "why"]
     (entry,) = ledger(run).query("reason == 'duplicate_id'").to_dict("records")
     assert entry["detail"] == "twice.jsonl:3: the same id as twice.jsonl:1"
+
+
+def test_a_budget_ends_the_rounds_and_a_higher_one_goes_on_from_there(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    values = {**taught(server), "dedup": {"semantic": None}}
+    curate(client, plan_for(tmp_path / "free", source, encoder, **values))
+    whole = len(server.requests)
+    bounded = {**values, "budget": {"max_requests": whole // 3}}
+    server.requests.clear()
+    result, run = curate(client, plan_for(tmp_path / "out", source, encoder, **bounded))
+    assert len(server.requests) == whole // 3
+    assert "what the run may spend is used up in round 1" in result.ended
+    assert (ledger(run)["reason"] == "budget_spent").any()
+    assert result.exports  # what there is is curated and written
+    # The same again asks for nothing; a higher bound only for what is missing.
+    curate(client, plan_for(tmp_path / "out", source, encoder, **bounded))
+    assert len(server.requests) == whole // 3
+    curate(client, plan_for(tmp_path / "out", source, encoder, **{**values, "budget": {"max_requests": whole}}))
+    assert len(server.requests) == whole
+    assert final(tmp_path / "out") == final(tmp_path / "free")
+
+
+def test_several_teachers_share_the_parents_and_are_told_apart(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    values = taught(server)
+    values["generation"]["teachers"] = [
+        {"model": "one", "weight": 3, "sampling": {"temperature": [0.2, 0.9]}},
+        {"model": "two"},
+    ]
+    values |= {"rounds": {"count": 1, "ratio": 1.0}, "dedup": {"semantic": None}}
+    curate(client, plan_for(tmp_path, source, encoder, **values))
+    asked = [request for request in server.requests if request["model"] in ("one", "two")]
+    counts = Counter(request["model"] for request in asked)
+    assert counts["one"] > counts["two"] > 0
+    temperatures = {request["temperature"] for request in asked if request["model"] == "one"}
+    assert temperatures == {0.2, 0.9}
+    written = [row for row in rows(tmp_path) if row["origin"] == "synthetic"]
+    assert {row["model"] for row in written} == {"one", "two"}
+    samplings = {row["sampling"] for row in written if row["model"] == "one"}
+    assert samplings == {'{"temperature":0.2}', '{"temperature":0.9}'}
+    assert not any("sampling" in row for row in written if row["model"] == "two")
+
+
+def test_models_at_one_endpoint_share_its_narrowest_limits() -> None:
+    one = ModelPlan(endpoint="http://a/v1", max_in_flight=5, requests_per_minute=40)
+    other = ModelPlan(endpoint="http://a/v1", max_in_flight=9)
+    apart = ModelPlan(endpoint="http://b/v1")
+    limits = limits_of([one, other, apart])
+    assert (limits["http://a/v1"].max_in_flight, limits["http://a/v1"].requests_per_minute) == (5, 40)
+    assert limits["http://b/v1"].max_in_flight == 64

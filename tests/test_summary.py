@@ -14,15 +14,6 @@ from curation.report.finished import Finished
 from tests.run_folder import finished_run
 
 
-def test_what_was_paid_is_counted_over_all_segments_and_torn_lines_are_passed_over(tmp_path: Path) -> None:
-    entry = {"model": "teacher", "completion": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}}
-    line = orjson.dumps(entry) + b"\n"
-    (tmp_path / "a.jsonl").write_bytes(line * 2)
-    (tmp_path / "b.jsonl").write_bytes(line + line[:20])
-    assert summary.usage(tmp_path) == {"teacher": {"replies": 3, "prompt_tokens": 21, "completion_tokens": 9}}
-    assert summary.usage(tmp_path / "none") == {}
-
-
 def test_the_account_names_stages_splits_and_versions(tmp_path: Path) -> None:
     account = orjson.loads((finished_run(tmp_path) / "run.json").read_bytes())
     assert account["stages"][0]["folder"] == "stages/round-00/10-read"

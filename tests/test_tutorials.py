@@ -20,7 +20,8 @@ from curation.config import Keys, Plan, load
 from curation.core.records import REASON, Record, child, human
 from curation.core.rules import Rule
 from curation.sources.sample import SAMPLE
-from curation.stages.synthesize import components, model_of
+from curation.stages._asking import model_of
+from curation.stages.synthesize import components
 
 ROOT = Path(__file__).parents[1]
 PEFT = ROOT / "tutorials" / "peft-curation-with-sdg"

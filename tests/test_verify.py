@@ -401,6 +401,22 @@ class TestHandoff:
         assert f"({held_out[0]['id']}) is no record of train" in failing(run)["handoff"]
 
 
+class TestBill:
+    """What was paid."""
+
+    def test_the_log_was_lost(self, run: Path) -> None:
+        shutil.rmtree(run / "spending")
+        said = failing(run)["bill"]
+        assert "run.json tells other figures than spending/" in said
+        assert "the journal holds 3 replies of teacher-8b, but only 0 requests were logged" in said
+
+    def test_the_budget_was_exceeded(self, run: Path) -> None:
+        plan = yaml.safe_load((run / "plan.yaml").read_text())
+        plan["budget"] = {"max_tokens": 449}
+        (run / "plan.yaml").write_text(yaml.safe_dump(plan))
+        assert "4 requests, 450 tokens, $0.05 exceed the budget" in failing(run)["bill"]
+
+
 def test_a_line_names_the_first_faults_and_counts_the_rest(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / "handoff/qa/nemo/training.jsonl"
     write(path, [{**row, "output": None} for row in lines(path)])

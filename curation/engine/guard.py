@@ -1,9 +1,12 @@
-"""Stands between a run and a model: bounds the requests in flight, tries again what may pass, checks each reply.
+"""Stands between a run and a model: sends when it may, tries again what may pass, checks each reply.
 
 A failure belongs to one of three kinds, and each ends differently. A request that fails alone ends as a
 `RequestError`: its record goes to the ledger and the run goes on. A reply that is cut or blank is asked for again a
 few times, since each try is paid. An endpoint that answers nobody ends the run as an `EndpointError`, so that an
 outage never turns the rest of the records into failures: the same command goes on where this one stopped.
+
+How many requests are out at a time, how fast they follow each other and what they may cost is the share's affair
+(`engine/share.py`).
 """
 
 from __future__ import annotations
@@ -13,47 +16,33 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-from curation.core.contracts import ChatModel, Completion, Message
+from curation.core.contracts import ChatModel, Completion, Message, Usage
 from curation.core.endpoints import RetryableError
 from curation.core.errors import EndpointError, ReplyError, RequestError
 from curation.core.parse import read_scores
+from curation.engine import share
+from curation.engine.pace import Limits
+from curation.engine.share import Share, Terms
+from curation.engine.spending import Amount, Tally, most
 
 _REPLY_FAULTS: Final = ("cut_reply", "empty_reply")
 _OUTAGE: Final = 8
 """Requests that fail for good one after another, with no reply to any other between them: an endpoint's failure."""
+_CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass
-class Tally:
-    """What asking has cost so far; may be read at any time, from any thread.
+class _Asked:
+    """A request on its way: what is sent, what it can cost and is expected to, and when it was sent first."""
 
-    Args:
-        requests: sent, tries after a failure included.
-        replies: arrived, those that are cut or blank included.
-        journal_hits: replies that the journal held, for which nothing was sent.
-        retries: of the requests, those that repeat another.
-        rate_limited: of the requests, those that the endpoint put off.
-        failed: requests given up.
-        prompt_tokens, completion_tokens: as the endpoint counted them, over all replies.
-        in_flight: sent and not answered yet.
-    """
-
-    requests: int = 0
-    replies: int = 0
-    journal_hits: int = 0
-    retries: int = 0
-    rate_limited: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    in_flight: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+    messages: Sequence[Message]
+    sampling: dict[str, Any]
+    worst: Amount
+    expected: int
+    began: float | None = None
 
 
 class Guard(ChatModel):
@@ -61,20 +50,24 @@ class Guard(ChatModel):
 
     Args:
         model: what is asked.
-        max_in_flight: requests at a time. One that waits to be tried again keeps its place, which takes the
-            pressure off an endpoint in trouble.
+        share: when a request may go out; by default one of its own, with `max_in_flight`.
+        terms: whose limits count, and what tokens cost.
+        max_in_flight: requests at a time, without a `share`.
         attempts: tries of a request that fails.
         reply_attempts: tries of a request whose reply is cut or blank.
         base_delay: seconds before the second try; doubled for each further one, with jitter.
         cap: most seconds between two tries, where the endpoint names no time itself.
         patience: seconds for which an endpoint may put off everybody.
         timeout: seconds for one try; by default the model's own `timeout`.
-        tally: where the costs are counted.
+        reply_tokens: bound of a reply where the request names none.
+        bound_replies: sends `reply_tokens` with such requests, so that a budget can't be exceeded.
     """
 
     def __init__(
         self,
         model: ChatModel,
+        share: Share | None = None,
+        terms: Terms | None = None,
         max_in_flight: int = 32,
         attempts: int = 6,
         reply_attempts: int = 3,
@@ -82,89 +75,104 @@ class Guard(ChatModel):
         cap: float = 30.0,
         patience: float = 300.0,
         timeout: float | None = None,
-        tally: Tally | None = None,
+        reply_tokens: int = 4096,
+        bound_replies: bool = False,
     ) -> None:
         self.name = model.name
         self.model = model
-        self.max_in_flight = max_in_flight
+        self.terms = terms or Terms(model.name, model.name)
+        self.share = share or _own_share(self.terms.endpoint, max_in_flight)
         self.attempts = attempts
         self.reply_attempts = reply_attempts
         self.base_delay = base_delay
         self.cap = cap
         self.patience = patience
         self.timeout = float(getattr(model, "timeout", 120.0) if timeout is None else timeout)
-        self.tally = tally or Tally()
-        self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self.reply_tokens = reply_tokens
+        self.bound_replies = bound_replies
         self._last_reply = self._last_contact = float("-inf")
         self._failed_in_a_row = 0
         self._broken: EndpointError | None = None
+
+    @property
+    def tally(self) -> Tally:
+        """What asking this model has cost this process so far."""
+        return self.share.tally(self.terms.model)
 
     async def chat(self, messages: Sequence[Message], **sampling: Any) -> Completion:
         """A whole reply.
 
         Raises:
             EndpointError: the endpoint refuses or answers nobody; every later call fails at once.
-            RequestError: `request_failed`, `cut_reply`, `empty_reply` (with the text), or the model's own.
+            RequestError: `request_failed`, `cut_reply`, `empty_reply` (with the text), `budget_spent`, or the model's.
         """
-        loop = asyncio.get_running_loop()
-        if loop not in self._places:  # a semaphore belongs to one event loop
-            self._places[loop] = asyncio.Semaphore(self.max_in_flight)
-        async with self._places[loop]:
-            if self._broken is not None:
-                raise EndpointError(str(self._broken))
-            try:
-                return await self._persist(messages, sampling)
-            except EndpointError as error:
-                self._broken = error
-                raise
-            except RequestError:
-                self.tally.failed += 1
-                raise
+        if self.bound_replies and not (sampling.get("max_tokens") or sampling.get("max_completion_tokens")):
+            sampling["max_tokens"] = self.reply_tokens
+        try:
+            return await self._persist(self._asked(messages, sampling))
+        except EndpointError as error:
+            self._broken = self._broken or error
+            raise
+        except RequestError:
+            self.tally.failed += 1
+            raise
 
     async def close(self) -> None:
         """Closes the model."""
         await self.model.close()
 
-    async def _persist(self, messages: Sequence[Message], sampling: dict[str, Any]) -> Completion:
-        began = time.monotonic()
+    def _asked(self, messages: Sequence[Message], sampling: dict[str, Any]) -> _Asked:
+        usage = most(messages, sampling, self.reply_tokens)
+        tally = self.tally
+        # As long as the replies so far; before the first one, half of what it may be.
+        reply = tally.completion_tokens // tally.replies if tally.replies else usage.completion_tokens // 2
+        prompt = sum(len(message["content"]) for message in messages) // _CHARACTERS_PER_TOKEN
+        return _Asked(messages, sampling, self.terms.price.worst(usage), prompt + reply)
+
+    async def _persist(self, asked: _Asked) -> Completion:
         tries: Counter[str] = Counter()
         while True:
             try:
-                return await self._try_once(messages, sampling)
+                return await self._try_once(asked, retry=tries.total() > 0)
             except RetryableError as error:
                 kind = _kind(error)
                 tries[kind] += 1
+                began = asked.began or 0.0
                 if self._is_enough(kind, tries[kind], began):
                     raise self._last_word(error, kind, began) from None
                 delay = self._delay(error, tries.total())
             await asyncio.sleep(delay)
-            self.tally.retries += 1
 
-    async def _try_once(self, messages: Sequence[Message], sampling: dict[str, Any]) -> Completion:
-        self.tally.requests += 1
-        self.tally.in_flight += 1
+    async def _try_once(self, asked: _Asked, retry: bool) -> Completion:
+        ticket = await self.share.admit(self.terms, asked.worst, asked.expected, retry)
+        asked.began = asked.began or time.monotonic()
+        outcome, usage = "lost", None
         try:
+            if self._broken is not None:
+                outcome = "unsent"
+                raise EndpointError(str(self._broken))
             async with asyncio.timeout(self.timeout):
-                completion = await self.model.chat(messages, **sampling)
+                completion = await self.model.chat(asked.messages, **asked.sampling)
+            outcome = "reply"
+            usage = None if completion.usage == Usage() else completion.usage
         except TimeoutError:
             raise RetryableError("request_failed", f"no reply within {self.timeout:g} s") from None
         except RetryableError as error:
-            self.tally.rate_limited += error.rate_limited
+            outcome = _outcome(error)
             if not error.unreachable:
                 self._last_contact = time.monotonic()
+            if error.rate_limited:
+                self.share.put_off(self.terms, error.retry_after)
+            raise
+        except (RequestError, EndpointError):
+            outcome = "refused" if outcome == "lost" else outcome
             raise
         finally:
-            self.tally.in_flight -= 1
-        self._count(completion)
-        _check(completion)
-        return completion
-
-    def _count(self, completion: Completion) -> None:
+            self.share.settle(self.terms, ticket, outcome, usage, asked.expected)
         self._last_reply = self._last_contact = time.monotonic()
         self._failed_in_a_row = 0
-        self.tally.replies += 1
-        self.tally.prompt_tokens += completion.usage.prompt_tokens
-        self.tally.completion_tokens += completion.usage.completion_tokens
+        _check(completion)
+        return completion
 
     def _is_enough(self, kind: str, tries: int, began: float) -> bool:
         """Being put off is no failure: it ends only when nobody has got a reply for a long time."""
@@ -198,10 +206,23 @@ class Guard(ChatModel):
         return min(error.retry_after, self.patience) + self.base_delay * jitter
 
 
+def _own_share(endpoint: str, max_in_flight: int) -> Share:
+    return share.local({endpoint: Limits(max_in_flight)})
+
+
 def _kind(error: RetryableError) -> str:
     if error.rate_limited:
         return "limit"
     return "reply" if error.reason in _REPLY_FAULTS else "failure"
+
+
+def _outcome(error: RetryableError) -> str:
+    """What a failure means for the bill."""
+    if error.unreachable:
+        return "unsent"
+    if error.rate_limited:
+        return "limited"
+    return "refused" if error.refused else "lost"
 
 
 def _check(completion: Completion) -> None:

@@ -9,9 +9,11 @@ and those of the one try that the driver hears of get the partition's names.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -138,20 +140,33 @@ def write_parquet(path: Path, table: pd.DataFrame, schema: Any) -> None:
         pq.write_table(ledger.to_arrow(table, schema), path, compression="zstd")
 
 
-async def window(items: Sequence[Item], work: Callable[[Item], Awaitable[Result]], size: int) -> list[Result]:
+async def window(
+    items: Sequence[Item],
+    work: Callable[[Item], Awaitable[Result]],
+    size: int,
+    last_begun: Callable[[], None] = lambda: None,
+) -> list[Result]:
     """Awaits `work` for every item, at most `size` at a time: a slow one delays nobody.
 
     The first error that `work` lets through cancels the rest and is raised.
+
+    Args:
+        last_begun: called once, when there is room for more items than there are.
 
     Returns:
         The results in the order of `items`.
     """
     results: dict[int, Result] = {}
     waiting = iter(enumerate(items))
+    told = False
 
     async def lane() -> None:
+        nonlocal told
         for position, item in waiting:
             results[position] = await work(item)
+        if not told:
+            told = True
+            last_begun()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(size, len(items))):
@@ -159,13 +174,61 @@ async def window(items: Sequence[Item], work: Callable[[Item], Awaitable[Result]
     return [results[position] for position in range(len(items))]
 
 
-def run_async(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Runs a coroutine on a worker, in an event loop of its own; of a group of errors the user's own is raised."""
+def run_async(
+    work: Callable[[Callable[[], None]], Coroutine[Any, Any, Result]] | Coroutine[Any, Any, Result],
+) -> Result:
+    """Runs a coroutine in the event loop of this process, which lives as long as the process does.
+
+    There is one loop for all partitions, so that connections stay open between them, and what is shared by all
+    requests needs no locks.
+
+    Args:
+        work: a coroutine; or a function that makes one from a callback, with which it says that its last items have
+            begun. A task then leaves its place at the worker to the next partition: nobody waits for its slowest.
+
+    Raises:
+        CurationError: of a group of errors, the user's own.
+    """
+    drained = Future[None]()
+
+    def last_begun() -> None:
+        if not drained.done():
+            drained.set_result(None)
+
+    running = asyncio.run_coroutine_threadsafe(work(last_begun) if callable(work) else work, _loop())
     try:
-        return asyncio.run(coroutine)
-    except ExceptionGroup as group:
-        first: BaseException = group.subgroup(CurationError) or group
+        either: list[Future[Any]] = [running, drained]
+        wait(either, return_when=FIRST_COMPLETED)
+        if not running.done():
+            _leave_place()
+        return running.result()
+    except BaseException as error:
+        running.cancel()
+        if not isinstance(error, ExceptionGroup):
+            raise
+        first: BaseException = error.subgroup(CurationError) or error
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     # Raised without the group that it came in: an error that holds itself can't travel back to the driver.
     raise first
+
+
+def _leave_place() -> None:
+    """Lets this task's worker begin the next one; outside of a worker there is nothing to leave."""
+    from distributed import get_worker, secede
+
+    try:
+        get_worker()
+    except ValueError:
+        return
+    secede()
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """This process's event loop, in a thread of its own."""
+    import uvloop
+
+    loop = uvloop.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="curation-requests", daemon=True).start()
+    return loop

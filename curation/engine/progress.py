@@ -5,22 +5,20 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
-from uuid import uuid4
+
+from curation.engine.spending import DOLLAR
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from curation.engine.guard import Tally
+Figures = Mapping[str, Any]
+"""`pool.Pool.figures`: what was asked of models, how many records are done."""
 
-TOPIC = "curation-requests"
-"""Where workers log the figures of their requests for the driver's display."""
-Totals = dict[str, dict[str, int]]
-"""Figures of `guard.Tally`, by partition."""
+_LOG_EVERY = 60.0
+"""Seconds between two lines about requests where there is no live display."""
 
 
 class Progress:
@@ -36,28 +34,66 @@ class Progress:
         self.parts = 0
         self.parts_done = 0
         self.rows = 0
+        self.rows_expected = 0
         self.started = 0.0
-        self.tallies: Totals = {}
+        self.figures: Figures = {}
+        self.before: Figures = {}
+        self._logged = 0.0
 
     def say(self, line: str) -> None:
         """One line that stays."""
         print(line, file=self.out, flush=True)
 
-    def begin(self, title: str, parts: int) -> None:
-        """A stage starts on so many partitions."""
-        self.title, self.parts, self.parts_done, self.rows = title, parts, 0, 0
-        self.started = time.monotonic()
-        self.tallies = {}
+    def begin(self, title: str, parts: int, rows: int = 0) -> None:
+        """A stage starts on so many partitions, of so many rows altogether."""
+        self.title, self.parts, self.parts_done, self.rows, self.rows_expected = title, parts, 0, 0, rows
+        self.started = self._logged = time.monotonic()
+        self.before, self.figures = self.figures or self.before, {}
 
     def advance(self, rows: int) -> None:
         """One more partition is done, with so many rows."""
         self.parts_done += 1
         self.rows += rows
 
-    def requests(self, event: tuple[float, dict[str, Any]]) -> None:
-        """The newest request figures of a partition that asks a model: a subscriber of `TOPIC`."""
-        _, message = event
-        self.tallies[message["partition"]] = message["tally"]
+    def requests(self, figures: Figures) -> None:
+        """The newest figures of what is asked of models; a line now and then."""
+        self.figures = figures
+        if self.asks and time.monotonic() - self._logged >= _LOG_EVERY:
+            self._logged = time.monotonic()
+            self.log(f"{self.title}: {self.asked()}")
+
+    def log(self, line: str) -> None:
+        """A line that only says that the run is alive."""
+        self.say(line)
+
+    @property
+    def asks(self) -> bool:
+        """Whether this stage has asked a model."""
+        return self._count("requests") + self._count("journal_hits") > 0
+
+    def asked(self) -> str:
+        """What this stage has asked of models so far, in a line."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        replies, money = self._count("replies"), self._count("money")
+        parts = [
+            f"{self._count('requests'):,} requests",
+            f"{self._count('in_flight'):,} in flight",
+            f"{replies:,} replies ({replies / seconds:.1f}/s)",
+            f"{self._count('journal_hits'):,} from the journal" if self._count("journal_hits") else "",
+            f"{self._count('rate_limited'):,} put off" if self._count("rate_limited") else "",
+            f"{self._count('retries'):,} retries",
+            f"{self._count('prompt_tokens'):,} tokens in, {self._count('completion_tokens'):,} out",
+            f"${money / DOLLAR:,.2f}" if money else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def _count(self, name: str) -> int:
+        """A figure of this stage: what was there when it began is not its own, but for what is in flight."""
+        now, before = (
+            sum(int(tally[name]) for tally in figures.get("tallies", {}).values())
+            for figures in (self.figures, self.before)
+        )
+        return now if name == "in_flight" else now - before
 
     def end(self, line: str) -> None:
         """The stage is published."""
@@ -69,15 +105,19 @@ class Progress:
         yield
 
     def seconds_left(self) -> float | None:
-        """From the partitions done so far; None while there is nothing to judge from."""
-        if not self.parts_done:
+        """From the records, or else the partitions, done so far; None while there is nothing to judge from."""
+        finished = self.figures.get("finished", 0) - self.before.get("finished", 0)
+        done, whole = (finished, self.rows_expected) if finished else (self.parts_done, self.parts)
+        if not done:
             return None
-        spent = time.monotonic() - self.started
-        return spent / self.parts_done * (self.parts - self.parts_done)
+        return (time.monotonic() - self.started) / done * max(0, whole - done)
 
 
 class Silent(Progress):
     """Says nothing but what stays."""
+
+    def log(self, line: str) -> None:
+        """Nothing."""
 
     def end(self, line: str) -> None:
         """Nothing."""
@@ -89,6 +129,9 @@ class LiveProgress(Progress):
     def __init__(self, out: TextIO | None = None) -> None:
         super().__init__(out)
         self.live: Live | None = None
+
+    def log(self, line: str) -> None:
+        """Nothing: the display shows it."""
 
     def say(self, line: str) -> None:
         """One line above the live display."""
@@ -125,48 +168,26 @@ class LiveProgress(Progress):
         left = self.seconds_left()
         if left is not None and self.parts_done < self.parts:
             line += f", about {left:.0f} s left"
-        return line + self._requests(seconds)
-
-    def _requests(self, seconds: float) -> str:
-        if not self.tallies:
-            return ""
-        total = Counter[str]()
-        for tally in list(self.tallies.values()):
-            total.update(tally)
-        return (
-            f"\n  {total['requests']:,} requests, {total['replies']:,} replies "
-            f"({total['replies'] / max(seconds, 1e-9):.1f}/s), {total['retries']} retries, "
-            f"{total['prompt_tokens'] + total['completion_tokens']:,} tokens"
-        )
+        return f"{line}\n  {self.asked()}" if self.asks else line
 
 
 @contextmanager
-def reporting(tally: Tally, every: float = 1.0) -> Iterator[None]:
-    """On a worker: sends the figures of a partition's requests to the driver, now and then and at the end.
+def watching(progress: Progress, figures: Callable[[], Figures], every: float = 1.0) -> Iterator[None]:
+    """Brings the display the figures of requests while models are asked, and once more at the end."""
+    done = threading.Event()
 
-    Outside of a worker (in a test, say) there is nobody to send them to.
-    """
-    from distributed import get_worker
-
-    try:
-        worker = get_worker()
-    except ValueError:
-        yield
-        return
-    key, done = uuid4().hex, threading.Event()
-
-    def report() -> None:
+    def watch() -> None:
         while not done.wait(every):
-            worker.log_event(TOPIC, {"partition": key, "tally": asdict(tally)})
+            with suppress(OSError):  # the scheduler is gone: the run will say so
+                progress.requests(figures())
 
-    thread = threading.Thread(target=report, daemon=True)
+    thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
-        worker.log_event(TOPIC, {"partition": key, "tally": asdict(tally)})
 
 
 def best(quiet: bool) -> Progress:

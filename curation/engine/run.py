@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from curation.core.records import COLUMNS, digest, frame, to_json
 from curation.core.registry import Spec
 from curation.engine import lift
-from curation.engine.progress import TOPIC, Progress
+from curation.engine.progress import Progress
 from curation.engine.store import Manifest, Stage, Store
 
 if TYPE_CHECKING:
@@ -37,16 +37,15 @@ class Run:
         store: the output folder.
         client: the cluster.
         progress: the display.
+        pool: the name of what its workers share when they ask models; empty where nobody asks.
         stages: every stage of this run so far, in order, whether it ran or was read back.
     """
 
     store: Store
     client: Client
     progress: Progress
+    pool: str = ""
     stages: list[Stage] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.client.subscribe_topic(TOPIC, self.progress.requests)
 
     def stage(
         self,
@@ -56,6 +55,7 @@ class Run:
         settings: Mapping[str, Any],
         code: Iterable[Spec | str],
         prepare: Prepare,
+        notes: Mapping[str, Any] | None = None,
     ) -> Stage:
         """The published stage `name` of a round: read back when nothing that it depends on has changed.
 
@@ -65,27 +65,37 @@ class Run:
             settings: plain values that its result depends on; shown in the manifest.
             code: the components and modules whose source its result depends on.
             prepare: see `Prepare`.
+            notes: plain values for the manifest that change no signature.
         """
         signature = self._signature(name, round_number, inputs, settings, code)
         folder = self.store.stage_folder(name, round_number)
         manifest = self.store.find(folder, signature)
         cached = manifest is not None
         if manifest is None:
-            manifest = self._run(name, round_number, folder, signature, settings, prepare)
+            rows = sum(stage.manifest.rows_out for stage in inputs)
+            manifest = self._run(name, round_number, folder, signature, settings, prepare, notes or {}, rows)
         stage = Stage(folder, manifest)
         self.stages.append(stage)
         self.progress.end(describe(manifest, cached))
         return stage
 
     def _run(
-        self, name: str, round_number: int, folder: Path, signature: str, settings: Mapping[str, Any], prepare: Prepare
+        self,
+        name: str,
+        round_number: int,
+        folder: Path,
+        signature: str,
+        settings: Mapping[str, Any],
+        prepare: Prepare,
+        notes: Mapping[str, Any],
+        rows: int,
     ) -> Manifest:
         started = time.monotonic()
         title = title_of(round_number, name.partition("-")[2])
         self.progress.begin(title, 0)
         with self.store.workspace(folder) as workspace:
             table, work = prepare(workspace)
-            self.progress.begin(title, table.npartitions)
+            self.progress.begin(title, table.npartitions, rows)
             counts = lift.over(self.client, table, work, workspace, lambda part: self.progress.advance(part.rows_in))
             manifest = Manifest(
                 stage=name.partition("-")[2],
@@ -95,6 +105,7 @@ class Run:
                 rows_out=sum(count.rows_out for count in counts),
                 dropped=dict(sorted(sum((Counter(count.dropped) for count in counts), Counter()).items())),
                 settings=dict(settings),
+                notes=dict(notes),
                 seconds=round(time.monotonic() - started, 3),
             )
             return self.store.publish(workspace, folder, manifest)

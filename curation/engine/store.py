@@ -41,6 +41,8 @@ class Manifest:
         rows_in, rows_out: `rows_in == rows_out + sum(dropped.values())`, checked before publishing.
         dropped: rows in the ledger by reason.
         files: SHA-256 of every file, by name.
+        settings: plain values that the content depends on.
+        notes: plain values that it does not depend on, for whoever decides whether to make it again.
         seconds: wall-clock time that it took.
     """
 
@@ -52,6 +54,7 @@ class Manifest:
     dropped: dict[str, int] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod

@@ -1,12 +1,26 @@
 """The stages: plain functions, published table in, published table out."""
 
+from curation.stages._asking import SPENDING, asking
 from curation.stages.clean import clean
 from curation.stages.dedup import exact, near
 from curation.stages.export import export
 from curation.stages.parents import parents
 from curation.stages.read import read
 from curation.stages.split import split
-from curation.stages.synthesize import synthesize
+from curation.stages.synthesize import BUDGET_SPENT, synthesize
 from curation.stages.target import target
 
-__all__ = ["clean", "exact", "export", "near", "parents", "read", "split", "synthesize", "target"]
+__all__ = [
+    "BUDGET_SPENT",
+    "SPENDING",
+    "asking",
+    "clean",
+    "exact",
+    "export",
+    "near",
+    "parents",
+    "read",
+    "split",
+    "synthesize",
+    "target",
+]

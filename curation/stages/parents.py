@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import dask.dataframe as dd
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from curation.core.records import COLUMNS, HUMAN, frame, unit_interval
 from curation.engine.lift import Outcome
@@ -40,14 +42,17 @@ def parents(
     """
 
     def prepare(folder: Path) -> tuple[Any, Choose]:
+        files = [str(part) for stage in dataset for part in stage.parts]
         table = columns_of(dataset, ["id", "split", "origin", "tags"])
+        table["file"] = np.repeat(np.arange(len(files)), [pq.read_metadata(file).num_rows for file in files])
         table = table[(table["split"] == "train") & (table["origin"] == HUMAN)]
         taken = columns_of(used, ["id"])["id"]
-        chosen = draw(table, set(taken), count, seed, round_number)
-        chosen = pd.DataFrame({"id": sorted(chosen), "partition": [place % partitions for place in range(len(chosen))]})
+        ids = draw(table, set(taken), count, seed, round_number)
+        # Neighbours in a file stay together, so that each partition reads few files.
+        chosen = table.loc[table["id"].isin(ids), ["id", "file"]].sort_values(["file", "id"], ignore_index=True)
+        chosen["partition"] = chosen.index * partitions // max(1, len(chosen))
         with writing(folder / PARENTS):
             chosen.to_parquet(folder / PARENTS, index=False)
-        files = [str(part) for stage in dataset for part in stage.parts]
         table = dd.from_map(_chosen, range(partitions), files=files, choice=str(folder / PARENTS), meta=frame([]))
         return table, Choose()
 
@@ -77,8 +82,9 @@ def draw(table: pd.DataFrame, used: set[str], count: int, seed: int, round_numbe
 
 
 def _chosen(partition: int, files: list[str], choice: str) -> pd.DataFrame:
-    """The chosen rows of one partition, out of all files of the dataset."""
+    """The chosen rows of one partition, out of the files of the dataset that hold them."""
     chosen = pd.read_parquet(choice)
-    wanted = chosen.loc[chosen["partition"] == partition, "id"]
-    tables = [rows[rows["id"].isin(wanted)] for rows in map(read_part, files)]
-    return pd.concat([table for table in tables if len(table)] or [frame([])], ignore_index=True)
+    chosen = chosen[chosen["partition"] == partition]
+    tables = [read_part(files[number]) for number in sorted(set(chosen["file"]))]
+    tables = [rows[rows["id"].isin(chosen["id"])] for rows in tables]
+    return pd.concat(tables or [frame([])], ignore_index=True)

@@ -5,62 +5,46 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
-from pydantic import SecretStr
 
-from curation.config import GenerationPlan, Keys, ModelPlan
+from curation.config import GenerationPlan, Keys, Plan
 from curation.core.contracts import ChatModel, Critic, Generator
 from curation.core.errors import EndpointError, RecordError
 from curation.core.records import COLUMNS, DETAIL, REASON, TEXT_COLUMNS, Record, child, frame, rejected, to_json
 from curation.core.registry import Spec
 from curation.core.rules import Rule
 from curation.engine import ledger, lift
-from curation.engine.guard import Guard, Tally
-from curation.engine.journal import Journal, Journaled
 from curation.engine.lift import Outcome
-from curation.engine.progress import reporting
 from curation.engine.run import Run, table_of
-from curation.engine.store import Stage
+from curation.engine.share import Share
+from curation.engine.store import Manifest, Stage
+from curation.stages._asking import Asked, Sampled, asked_models, drawn, opened, sampling_of, share_of
+
+STAGE = "30-synthesize"
+BUDGET_SPENT = "budget_spent"
+"""The ledger's reason where nothing was asked because nothing may be spent any more."""
+
+HOW_IT_IS_ASKED = {
+    "timeout", "max_in_flight", "requests_per_minute", "tokens_per_minute", "max_reply_tokens", "price"
+}  # fmt: skip
+"""Of a model's plan, what changes no reply."""
+
+PARSERS = [
+    f"curation.core.{name}"
+    for name in ("parse", "_parse_json", "_parse_lines", "_parse_lists", "_parse_text", "_parse_variants")
+]
+"""What reads replies: a stage is run again when it changes."""
 
 ROUND = "_round"
 """The record that a generator gets says in this key which round it is expanded in, for its seeds."""
 _ENTRY_COLUMNS = (*COLUMNS, "reason", "field", "score", "bound", "detail")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A model as it travels to a worker: opened there, with its journal and its guard."""
-
-    plan: ModelPlan
-    key: SecretStr | None
-    journal: Path
-    in_flight: int
-
-    def open(self, tally: Tally) -> ChatModel:
-        """The model; replies that the journal holds are not asked for again."""
-        guarded = Guard(model_of(self.plan, self.key), max_in_flight=self.in_flight, tally=tally)
-        return Journaled(guarded, Journal(self.journal), tally=tally)
-
-
-def model_of(plan: ModelPlan, key: SecretStr | None) -> ChatModel:
-    """The plan's model, unguarded."""
-    arguments = dict(plan.arguments)
-    if plan.kind == "openai_compatible":
-        arguments = {
-            "model": plan.model,
-            "endpoint": plan.endpoint,
-            "timeout": plan.timeout,
-            **arguments,
-            "api_key": key,
-        }
-    model: ChatModel = Spec("model", plan.kind, arguments).create()
-    return model
 
 
 @dataclass(frozen=True)
@@ -71,7 +55,7 @@ class Synthesize:
         generator, critic: `critic` may be None: then every child is kept, ungraded.
         strategy: what the ledger calls the generator where it wrote nothing.
         rule: what a judged record must not be.
-        teacher, judge: None where the component asks no model.
+        teachers, judge: none where the component asks no model.
         window: parents at work at a time.
     """
 
@@ -79,30 +63,55 @@ class Synthesize:
     critic: Critic | None
     strategy: str
     rule: Rule | None
-    teacher: Asked | None
+    teachers: list[Asked]
     judge: Asked | None
     round_number: int
     window: int
 
     def __call__(self, parents: pd.DataFrame) -> Outcome:
         """One partition of parents in, their children out: each variant asked for is kept or in the ledger."""
-        tally = Tally()
-        with reporting(tally):
-            rows = lift.run_async(self._all([plain(row) for row in parents.to_dict("records")], tally))
+        records = [plain(row) for row in parents.to_dict("records")]
+        asked = [*self.teachers, *([self.judge] if self.judge else [])]
+        mine = share_of(asked) if asked else None
+        rows = lift.run_async(partial(self._all, records, asked, mine))
         kept = frame(row for row in rows if row.get(REASON) is None)
         left = frame((_entry(row) for row in rows if row.get(REASON) is not None), _ENTRY_COLUMNS)
         return Outcome(kept, ledger.entries(left, "synthesize", self.round_number), expected=len(rows))
 
-    async def _all(self, parents: list[Record], tally: Tally) -> list[Record]:
-        teacher = self.teacher.open(tally) if self.teacher else None
-        judge = self.judge.open(tally) if self.judge else None
-        try:
-            families = await lift.window(parents, partial(self._family, teacher=teacher, judge=judge), self.window)
-        finally:
-            for model in (teacher, judge):
-                if model is not None:
-                    await model.close()
+    async def _all(
+        self, parents: list[Record], asked: list[Asked], mine: Share | None, last_begun: Callable[[], None]
+    ) -> list[Record]:
+        if mine is None:
+            return await self._families(parents, [], None, None, last_begun)
+        async with opened(asked, mine) as models:
+            judge = models.pop() if self.judge else None
+            return await self._families(parents, models, judge, mine, last_begun)
+
+    async def _families(
+        self,
+        parents: list[Record],
+        teachers: list[ChatModel],
+        judge: ChatModel | None,
+        mine: Share | None,
+        last_begun: Callable[[], None],
+    ) -> list[Record]:
+        async def work(parent: Record) -> list[Record]:
+            family = await self._family(parent, self._teacher_of(parent, teachers), judge)
+            if mine is not None:
+                mine.finished += 1
+            return family
+
+        families = await lift.window(parents, work, self.window, last_begun)
         return [row for family in families for row in family]
+
+    def _teacher_of(self, parent: Record, teachers: list[ChatModel]) -> ChatModel | None:
+        """Who writes from this parent, and how freely."""
+        if not teachers:
+            return None
+        plans = [teacher.plan for teacher in self.teachers]
+        number = drawn(plans, parent, self.round_number)
+        sampling = sampling_of(plans[number], parent, self.round_number)
+        return Sampled(teachers[number], sampling) if sampling else teachers[number]
 
     async def _family(self, parent: Record, teacher: ChatModel | None, judge: ChatModel | None) -> list[Record]:
         """The judged children of one parent, always as many as were asked for."""
@@ -114,6 +123,8 @@ class Synthesize:
         except RecordError as error:
             drafts, missing = [], rejected(nothing, error.reason, error.detail)
         drafts += [missing] * (self.generator.variants - len(drafts))
+        if isinstance(teacher, Sampled):
+            drafts = [with_sampling(draft, parent, teacher.sampling) for draft in drafts]
         children = [child(parent, index, self.round_number, _sound(draft)) for index, draft in enumerate(drafts)]
         return list(await asyncio.gather(*(self._judged(row, parent, judge) for row in children)))
 
@@ -133,33 +144,46 @@ class Synthesize:
         return rejected({**row, "bound": failing, "field": name, "score": scores[name]}, "failed_rule")
 
 
-def synthesize(run: Run, parents: Stage, plan: GenerationPlan, keys: Keys, round_number: int) -> Stage:
+def synthesize(run: Run, parents: Stage, plan: Plan, keys: Keys, round_number: int) -> Stage:
     """The new records of a round: what the generator wrote from `parents`, and the critic's rule lets pass.
+
+    Where the budget was used up, records are missing that a higher one would bring: then the stage is run again, and
+    what was paid for comes from the journal.
 
     Raises:
         EndpointError: among others, when not one of the round's requests could be answered.
     """
+    generation = plan.generation
 
     def prepare(_folder: Path) -> tuple[Any, Synthesize]:
-        table = table_of([parents])
-        generator, critic = components(plan)
-        asked = partial(Asked, journal=run.store.root / "journal", in_flight=_share(plan.teacher, table.npartitions))
-        return table, Synthesize(
+        generator, critic = components(generation)
+        teachers, judge = asked_models(run, plan, keys)
+        return table_of([parents]), Synthesize(
             generator=generator,
             critic=critic,
-            strategy=plan.generator.name,
-            rule=Rule.parse(plan.drop) if plan.drop else None,
-            teacher=asked(plan.teacher, keys.teacher) if generator.needs_model else None,
-            judge=asked(plan.judge_model, keys.judge) if critic is not None and critic.needs_model else None,
+            strategy=generation.generator.name,
+            rule=Rule.parse(generation.drop) if generation.drop else None,
+            teachers=teachers,
+            judge=judge,
             round_number=round_number,
-            window=_share(plan.teacher, table.npartitions),
+            # Who waits for the disk, or before another try, holds no place in flight: others use it.
+            window=2 * max(model.max_in_flight for model in generation.teacher_models),
         )
 
-    specs = [plan.generator.spec("generator"), *([plan.critic.spec("critic")] if plan.critic else [])]
-    code: list[Spec | str] = [__name__, "curation.core.parse", "curation.core.rules", *specs]
-    stage = run.stage("30-synthesize", round_number, [parents], _settings(plan), code, prepare)
+    budget = plan.budget.model_dump(mode="json")
+    _withdraw_unpaid(run, run.store.stage_folder(STAGE, round_number), budget)
+    specs = [generation.generator.spec("generator"), *([generation.critic.spec("critic")] if generation.critic else [])]
+    code: list[Spec | str] = [__name__, *PARSERS, "curation.core.rules", *specs]
+    stage = run.stage(STAGE, round_number, [parents], _settings(generation), code, prepare, notes={"budget": budget})
     _check_answers(run, stage)
     return stage
+
+
+def _withdraw_unpaid(run: Run, folder: Path, budget: dict[str, Any]) -> None:
+    """Takes back what was published when another budget was used up."""
+    published = Manifest.read(folder)
+    if published and BUDGET_SPENT in published.dropped and published.notes.get("budget") != budget:
+        run.store.withdraw(folder)
 
 
 def _check_answers(run: Run, stage: Stage) -> None:
@@ -191,23 +215,19 @@ def components(plan: GenerationPlan) -> tuple[Generator, Critic | None]:
 
 def _settings(plan: GenerationPlan) -> dict[str, Any]:
     """What the stage's result depends on: not a model that nobody asks, nor how patiently one is asked."""
-    generator, critic = components(plan)
     settings = plan.model_dump(mode="json", include={"generator", "critic", "drop"})
-    asked = {"teacher": (plan.teacher, generator), "judge": (plan.judge_model, critic)}
-    for name, (model, component) in asked.items():
-        if component is not None and component.needs_model:
-            settings[name] = model.model_dump(mode="json", exclude={"timeout", "max_in_flight"})
-    return settings
+    return settings | {name: model.model_dump(mode="json", exclude=HOW_IT_IS_ASKED) for name, model in plan.asked}
+
+
+def with_sampling(draft: Record, parent: Record, sampling: Mapping[str, Any]) -> Record:
+    """The draft with a column that says how it was sampled."""
+    extra = orjson.loads(draft.get("extra") or parent.get("extra") or "{}")
+    return {**draft, "extra": to_json({**extra, "sampling": to_json(dict(sampling))})}
 
 
 def plain(row: Mapping[Any, Any]) -> Record:
     """A frame's row as a record: NaN is None."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-
-
-def _share(plan: ModelPlan, partitions: int) -> int:
-    """The requests in flight that each of the partitions may have, which work side by side."""
-    return max(1, plan.max_in_flight // max(1, partitions))
 
 
 def _entry(row: Record) -> Record:

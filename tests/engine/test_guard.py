@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from curation.core.contracts import ChatModel, Completion, Message, Usage
 from curation.core.endpoints import RetryableError
 from curation.core.errors import EndpointError, RequestError
-from curation.engine.guard import Guard, Tally
+from curation.engine.guard import Guard
+from curation.engine.pool import Allowance
+from curation.engine.share import Share
+from curation.engine.spending import Tally
 from curation.models.openai_compatible import OpenaiCompatible
 from tests.mock_endpoint import DROP, HANG, Answer, MockEndpoint, Request, error, reply
 
@@ -60,6 +64,16 @@ def fail(reason: str = "request_failed", detail: str = "500", **flags: Any) -> C
 
 def quick(model: ChatModel, **arguments: Any) -> Guard:
     return Guard(model, base_delay=0.001, cap=0.002, **arguments)
+
+
+def open_door() -> Share:
+    """Lets everything out at once, whatever the endpoint says."""
+
+    async def exchange(report: dict[str, Any]) -> dict[str, Any]:
+        allowances = {endpoint: asdict(Allowance(places=100)) for endpoint in report["endpoints"]}
+        return {"endpoints": allowances, "tick": 0.01, "stopped": False}
+
+    return Share(exchange)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +178,12 @@ def test_scores_are_whole_though_the_endpoint_calls_them_cut(completion: Complet
 
 def test_being_put_off_uses_up_no_attempts() -> None:
     model = Acted(lambda call: fail(rate_limited=True) if call < 20 else Completion(("fine",)))
-    assert ask(quick(model, attempts=2)).text == "fine"
+    assert ask(quick(model, share=open_door(), attempts=2)).text == "fine"
     assert model.calls == 21
 
 
 def test_an_endpoint_that_puts_off_everybody_for_too_long_ends_the_run() -> None:
-    guard = quick(Acted(lambda call: fail(detail="429", rate_limited=True)), patience=0.02)
+    guard = quick(Acted(lambda call: fail(detail="429", rate_limited=True)), share=open_door(), patience=0.02)
     with pytest.raises(EndpointError, match="put off every request"):
         ask(guard)
 
@@ -183,7 +197,7 @@ def test_the_endpoints_wish_for_a_pause_is_honoured(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(asyncio, "sleep", sleep)
     waits = [7.0, None, None, None, 9999.0]
     model = Acted(lambda call: fail(retry_after=waits[call]) if call < len(waits) else Completion(("fine",)))
-    ask(Guard(model, base_delay=1.0, cap=5.0, patience=100.0))
+    ask(Guard(model, open_door(), base_delay=1.0, cap=5.0, patience=100.0))
     assert 7.0 < pauses[0] <= 8.0
     assert 1.0 <= pauses[1] <= 2.0
     assert 2.0 <= pauses[2] <= 4.0

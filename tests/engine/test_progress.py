@@ -1,17 +1,21 @@
-"""What a person sees: plain lines, a live line in a terminal, and figures that come from the workers."""
+"""What a person sees: plain lines, a live line in a terminal, and figures of what models are asked."""
 
 from __future__ import annotations
 
+import threading
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from curation.engine.guard import Tally
-from curation.engine.progress import TOPIC, LiveProgress, Progress, Silent, best, reporting
+from curation.engine import progress as module
+from curation.engine.progress import LiveProgress, Progress, Silent, best, watching
+from curation.engine.spending import DOLLAR, Tally, shown
 
-if TYPE_CHECKING:
-    from distributed import Client
+
+def figures(finished: int = 0, **counts: int) -> dict[str, Any]:
+    tally = {**shown(Tally()), "journal_hits": 0, "in_flight": 0, "money": 0, **counts}
+    return {"tallies": {"teacher": tally, "judge": tally}, "finished": finished, "places": {}, "rates": {}}
 
 
 def test_plain_lines_are_what_a_log_file_gets() -> None:
@@ -24,6 +28,18 @@ def test_plain_lines_are_what_a_log_file_gets() -> None:
     assert out.getvalue() == "round 0  clean  10 -> 8\n"
 
 
+def test_a_log_file_learns_now_and_then_that_models_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOG_EVERY", 0.0)
+    outs = {kind: StringIO() for kind in (Progress, Silent, LiveProgress)}
+    for kind, out in outs.items():
+        progress = kind(out)
+        progress.begin("round 1  synthesize", 1)
+        progress.requests(figures())
+        progress.requests(figures(requests=3))
+    assert outs[Progress].getvalue().startswith("round 1  synthesize: 6 requests, ")
+    assert outs[Silent].getvalue() == outs[LiveProgress].getvalue() == ""
+
+
 def test_a_silent_run_says_only_what_matters() -> None:
     out = StringIO()
     progress = Silent(out)
@@ -32,18 +48,46 @@ def test_a_silent_run_says_only_what_matters() -> None:
     assert out.getvalue() == "Rounds ended.\n"
 
 
-def test_the_live_line_shows_rows_time_left_and_requests() -> None:
+def test_the_live_line_shows_rows_time_left_requests_and_money() -> None:
     progress = LiveProgress(StringIO())
-    progress.begin("round 1  synthesize", 4)
-    progress.advance(25)
-    tally = {"requests": 12, "replies": 10, "retries": 2, "prompt_tokens": 900, "completion_tokens": 100}
-    for partition in ("a", "b"):
-        progress.requests((0.0, {"partition": partition, "tally": tally}))
+    progress.begin("round 1  synthesize", 4, 100)
+    progress.requests(
+        figures(
+            finished=40,
+            requests=12,
+            replies=10,
+            retries=2,
+            rate_limited=1,
+            in_flight=3,
+            prompt_tokens=900,
+            completion_tokens=100,
+            money=DOLLAR // 8,
+        )
+    )
     line = progress._line()
-    assert "round 1  synthesize  1/4 partitions, 25 rows" in line
+    assert "round 1  synthesize  0/4 partitions" in line
     assert "left" in line
-    assert "24 requests, 20 replies" in line
-    assert "4 retries, 2,000 tokens" in line
+    for part in (
+        "24 requests",
+        "6 in flight",
+        "20 replies",
+        "4 retries",
+        "2 put off",
+        "1,800 tokens in, 200 out",
+        "$0.25",
+    ):
+        assert part in line
+
+
+def test_each_round_shows_its_own_requests() -> None:
+    progress = LiveProgress(StringIO())
+    progress.begin("round 1  synthesize", 1)
+    progress.requests(figures(requests=10))
+    progress.begin("round 1  clean", 1)
+    assert "requests" not in progress._line()
+    progress.begin("round 2  synthesize", 1)
+    progress.requests(figures(requests=15))
+    assert "10 requests" in progress._line()
 
 
 def test_nothing_runs_nothing_shows() -> None:
@@ -63,28 +107,15 @@ def test_the_display_fits_where_the_run_was_started(monkeypatch: pytest.MonkeyPa
     assert type(best(quiet=False)) is Progress
 
 
-def ask() -> None:
-    tally = Tally()
-    with reporting(tally, every=0.01):
-        tally.requests += 3
-
-
-def test_figures_travel_from_a_worker_to_the_driver(client: Client) -> None:
-    import threading
-
+def test_the_display_is_brought_what_the_pool_knows() -> None:
     arrived = threading.Event()
-    seen: list[Any] = []
 
-    def listen(event: Any) -> None:
-        seen.append(event)
-        if event[1]["tally"]["requests"] == 3:
+    class Listening(Progress):
+        def requests(self, figures: Any) -> None:
+            super().requests(figures)
             arrived.set()
 
-    client.subscribe_topic(TOPIC, listen)
-    client.submit(ask, pure=False).result()
-    assert arrived.wait(10), seen
-    client.unsubscribe_topic(TOPIC)
-
-
-def test_outside_of_a_worker_nobody_is_told() -> None:
-    ask()
+    progress = Listening(StringIO())
+    with watching(progress, lambda: figures(requests=1), every=0.01):
+        assert arrived.wait(10)
+    assert progress.figures["tallies"]["teacher"]["requests"] == 1

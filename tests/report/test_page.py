@@ -122,7 +122,7 @@ def test_distributions_and_bounds_are_drawn(page: str) -> None:
 
 def test_models_plan_and_versions_are_told(page: str) -> None:
     text = outline(page).text
-    assert "teacher-8b3270180" in text
+    assert "teacher-8b4312701800.05" in text
     assert "max_bad_ratio: 0.01" in text
     assert "nemo-curator" in text
 

@@ -1,0 +1,1 @@
+"""How fast, how safely and how cheaply models are asked."""
