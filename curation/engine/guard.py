@@ -58,7 +58,7 @@ class Guard(ChatModel):
         base_delay: seconds before the second try; doubled for each further one, with jitter.
         cap: most seconds between two tries, where the endpoint names no time itself.
         patience: seconds for which an endpoint may put off everybody.
-        timeout: seconds for one try; by default the model's own `timeout`.
+        timeout: seconds for one try; by default the model's own `timeout`, which it then keeps itself.
         reply_tokens: bound of a reply where the request names none.
         bound_replies: sends `reply_tokens` with such requests, so that a budget can't be exceeded.
     """
@@ -87,7 +87,7 @@ class Guard(ChatModel):
         self.base_delay = base_delay
         self.cap = cap
         self.patience = patience
-        self.timeout = float(getattr(model, "timeout", 120.0) if timeout is None else timeout)
+        self.timeout = timeout if timeout is not None else None if hasattr(model, "timeout") else 120.0
         self.reply_tokens = reply_tokens
         self.bound_replies = bound_replies
         self._last_reply = self._last_contact = float("-inf")
@@ -151,8 +151,8 @@ class Guard(ChatModel):
             if self._broken is not None:
                 outcome = "unsent"
                 raise EndpointError(str(self._broken))
-            async with asyncio.timeout(self.timeout):
-                completion = await self.model.chat(asked.messages, **asked.sampling)
+            reply = self.model.chat(asked.messages, **asked.sampling)
+            completion = await (reply if self.timeout is None else asyncio.wait_for(reply, self.timeout))
             outcome = "reply"
             usage = None if completion.usage == Usage() else completion.usage
         except TimeoutError:

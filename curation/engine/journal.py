@@ -60,6 +60,7 @@ class Journal:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        self._state = _state_of(self.folder)
         self.refresh()
 
     def __reduce__(self) -> tuple[type[Journal], tuple[Path]]:
@@ -104,18 +105,33 @@ class Journal:
         }
         await self._state.append(_Entry(bytes.fromhex(key), model, completion), to_json(line).encode() + b"\n")
 
-    def claim(self, key: str) -> tuple[Future[Completion], bool]:
+    def claim(self, key: str) -> tuple[Flight, bool]:
         """The one request in flight for `key` in this process, and whether the caller is the one to send it.
 
-        Who sends it sets the future's result or exception and then calls `release`.
+        Who sends it must `land` it.
         """
-        mine: Future[Completion] = Future()
+        mine = Flight()
         flight = self._state.flights.setdefault(key, mine)
         return flight, flight is mine
 
-    def release(self, key: str) -> None:
-        """The request for `key` is over."""
-        self._state.flights.pop(key, None)
+    def outcome(self, flight: Flight) -> Future[Completion] | None:
+        """What becomes of somebody else's request; None where it has landed already."""
+        with self._state.lock:
+            if not flight.landed:
+                flight.outcome = flight.outcome or Future()
+            return flight.outcome
+
+    def land(self, key: str, flight: Flight, end: Completion | Exception) -> None:
+        """The request for `key` is over: who waits for it is told."""
+        with self._state.lock:
+            flight.landed = True
+            self._state.flights.pop(key, None)
+        if flight.outcome is None:
+            return
+        if isinstance(end, Exception):
+            flight.outcome.set_exception(end)
+        else:
+            flight.outcome.set_result(end)
 
     def refresh(self) -> None:
         """Learns what other processes have written since the last time."""
@@ -143,9 +159,15 @@ class Journal:
         """Closes this process's segment; the next reply begins another one."""
         self._state.close()
 
-    @property
-    def _state(self) -> _State:
-        return _state_of(self.folder)
+
+class Flight:
+    """A request that is out; what becomes of it is kept for whoever else wants its reply."""
+
+    __slots__ = ("landed", "outcome")
+
+    def __init__(self) -> None:
+        self.landed = False
+        self.outcome: Future[Completion] | None = None
 
 
 class Journaled(ChatModel):
@@ -172,8 +194,11 @@ class Journaled(ChatModel):
             flight, mine = self.journal.claim(key)
             if mine:
                 return await self._answer(key, flight, messages, sampling)
+            outcome = self.journal.outcome(flight)
+            if outcome is None:
+                continue
             try:
-                return await asyncio.shield(asyncio.wrap_future(flight))
+                return await asyncio.shield(asyncio.wrap_future(outcome))
             except _AbandonedError:
                 continue  # who was asking has been cancelled
 
@@ -182,8 +207,9 @@ class Journaled(ChatModel):
         await self.model.close()
 
     async def _answer(
-        self, key: str, flight: Future[Completion], messages: Sequence[Message], sampling: dict[str, Any]
+        self, key: str, flight: Flight, messages: Sequence[Message], sampling: dict[str, Any]
     ) -> Completion:
+        end: Completion | Exception = _AbandonedError()
         try:
             completion = self.journal.get(key)
             if completion is not None:
@@ -191,12 +217,12 @@ class Journaled(ChatModel):
             else:
                 completion = await self.model.chat(messages, **sampling)
                 await self.journal.put(key, messages, sampling, self.name, completion)
-        except BaseException as error:
-            flight.set_exception(error if isinstance(error, Exception) else _AbandonedError())
+            end = completion
+        except Exception as error:
+            end = error
             raise
         finally:
-            self.journal.release(key)
-        flight.set_result(completion)
+            self.journal.land(key, flight, end)
         return completion
 
 
@@ -221,10 +247,10 @@ class _State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.flights: dict[str, Future[Completion]] = {}
+        self.flights: dict[str, Flight] = {}
         self.known = _Known(folder, None)
         self._appender = Appender(folder, "the journal")
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     def append(self, entry: _Entry, line: bytes) -> asyncio.Future[Written]:
         return self._appender.append(line, partial(self._placed, entry))
@@ -240,11 +266,11 @@ class _State:
         return self.known.find(number)
 
     def close(self) -> None:
-        with self._lock:
+        with self.lock:
             self._appender.close()
 
     def refresh(self) -> None:
-        with self._lock, _reading(self.folder):
+        with self.lock, _reading(self.folder):
             sizes = _sizes(self.folder)
             if self.known.segments and covers(self.known.segments, sizes):
                 self._read_others(self.known)
@@ -252,7 +278,7 @@ class _State:
                 self._renew(load(self.folder, sizes))
 
     def compact(self) -> None:
-        with self._lock, writing(self.folder):
+        with self.lock, writing(self.folder):
             self._appender.close()
             for leftover in self.folder.glob(".*.tmp"):
                 leftover.unlink()
@@ -270,7 +296,7 @@ class _State:
         self.known.learn(written.segment.name, written.start, written.end, entry)
 
     def _rebuild(self, stale: _Known) -> None:
-        with self._lock, _reading(self.folder):
+        with self.lock, _reading(self.folder):
             if self.known is stale:
                 discard(self.folder)
                 self._renew(None)

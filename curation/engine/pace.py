@@ -249,7 +249,7 @@ class _Window:
             self.size += signals.ok * (1.0 if self.size < self._steep_to and not self.in_trouble else _GAIN)
         loss = signals.limited * float(shrinks)
         if self.size > _FEW:
-            loss += signals.failed * min(1.0, 2 * self._troubles)  # now and then is nothing, all of them much
+            loss += signals.failed / 8
         self.size = min(max(1.0, self.size - loss), self._most)
         return begins
 

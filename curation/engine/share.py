@@ -268,8 +268,10 @@ class Share:
 
     async def _report(self) -> float:
         """One exchange with the pool; answers with the seconds until the next."""
-        waiting = [waiter.worst for line in self._lines.values() for waiter in line.waiting]
-        first = next((line.waiting[0].worst for line in self._lines.values() if line.waiting), Amount())
+        # Sums over all that wait are made only where somebody counts them.
+        lines = self._lines.values() if self._bounded else ()
+        waiting = [waiter.worst for line in lines for waiter in line.waiting]
+        first = waiting[0] if waiting else Amount()
         spent, self._spent = self._spent, Amount()
         self._credit = Amount()  # goes back with this report; the answer brings what is needed now
         answer = await self._exchange(

@@ -54,7 +54,7 @@ class Asked:
             model,
             mine,
             terms,
-            timeout=self.plan.timeout,
+            timeout=None if hasattr(model, "timeout") else self.plan.timeout,
             reply_tokens=self.plan.max_reply_tokens,
             bound_replies=self.budget.counts_tokens,
         )
