@@ -8,7 +8,9 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,11 +19,12 @@ import yaml
 
 from curation import verify
 from curation.config import dump
+from curation.engine.cluster import connect
 from curation.engine.journal import Journal
 from tests import law_like
 from tests.core.tiny_encoder import write_tiny_encoder
 from tests.mock_endpoint import MockEndpoint
-from tests.test_rounds import final, plan_for, taught, teach
+from tests.test_rounds import curate, final, plan_for, taught, teach
 
 IN_FLIGHT = 4
 
@@ -95,3 +98,30 @@ def test_a_worker_that_is_killed_while_it_asks_changes_nothing(tmp_path: Path) -
     assert final(tmp_path / "hurt") == final(tmp_path / "whole")
     ended = [json.loads((tmp_path / name / "run.json").read_text())["ended"] for name in ("whole", "hurt")]
     assert ended[0] == ended[1]
+
+
+@pytest.mark.slow  # two whole runs
+def test_a_worker_that_is_added_while_models_are_asked_changes_nothing(tmp_path: Path) -> None:
+    encoder = str(write_tiny_encoder(tmp_path / "encoder"))
+    source = str(law_like.write(tmp_path / "law.json"))
+    with MockEndpoint() as server:
+        server.default = lambda request: replace(teach(request), seconds=0.3)
+        values = taught(server)
+        values["generation"]["teacher"]["max_in_flight"] = 2
+        with connect(n_workers=1) as client:
+            curate(client, plan_for(tmp_path / "one", source, encoder, **values))
+            paid = len(server.requests)
+
+            def add() -> None:
+                while len(server.requests) < paid + 3:
+                    time.sleep(0.01)
+                client.cluster.scale(2)
+
+            thread = threading.Thread(target=add)
+            thread.start()
+            curate(client, plan_for(tmp_path / "more", source, encoder, **values))
+            thread.join()
+            client.wait_for_workers(2, timeout=60)
+        assert len(server.requests) == 2 * paid
+        assert server.peak <= 64
+    assert final(tmp_path / "more") == final(tmp_path / "one")

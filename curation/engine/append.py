@@ -17,6 +17,7 @@ import fcntl
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +28,8 @@ from uuid import uuid4
 from curation.core.errors import DiskError
 
 SUFFIX: Final = ".jsonl"
+_GATHER: Final = 0.005
+"""Seconds for which lines are gathered before each `fsync`: it costs more processor time than all else of a line."""
 
 
 class Written(NamedTuple):
@@ -159,6 +162,7 @@ class Appender:
         return segment, start
 
     def _sync(self, segment: _Segment) -> None:
+        time.sleep(_GATHER)
         with self._lock:
             waiting, segment.unsynced = segment.unsynced, []
         try:

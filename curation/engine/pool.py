@@ -216,12 +216,15 @@ def _signals(demand: Demand) -> Signals:
 
 
 def _even(demands: Sequence[int], places: int) -> int:
-    """The most that one may get of `places` if all get what they want up to that; `demands` ascending."""
+    """The most that one may get of `places` if all get what they want up to that; `demands` ascending.
+
+    Rounded up, so that no place is left over; that no more than all are given out is the caller's affair.
+    """
     left = places
     for position, demand in enumerate(demands):
-        even = left // (len(demands) - position)
+        even = -(-left // (len(demands) - position))
         if demand > even:
-            return max(1, even) if places else 0
+            return even
         left -= demand
     return places
 
