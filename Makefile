@@ -49,6 +49,10 @@ format: $(STAMP)  ## Format the code
 bench: $(STAMP)  ## Run the benchmarks (minutes; see benchmarks/)
 	$(BIN)/python -m benchmarks.clean.run
 	$(BIN)/python -m benchmarks.scale.run
+	$(BIN)/python -m benchmarks.sdg.run
+	$(BIN)/python -m benchmarks.sdg.caps
+	$(BIN)/python -m benchmarks.sdg.kills
+	$(BIN)/python -m benchmarks.journal.run --replies 1000000
 
 clean:  ## Remove the environment, caches and the default output
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist data/curated

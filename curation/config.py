@@ -187,7 +187,7 @@ class ModelPlan(Section):
     @property
     def place(self) -> str:
         """Whose limits it is asked under: its endpoint, or a model of this machine by itself."""
-        return self.endpoint or f"{self.kind} {self.model or ''}".strip()
+        return self.endpoint or f"{self.kind} {self.arguments}"
 
     @model_validator(mode="after")
     def _known(self) -> ModelPlan:

@@ -119,6 +119,11 @@ class ChatModel(ABC):
     name: str
     """What the lineage calls it."""
 
+    @property
+    def identity(self) -> str:
+        """All that a reply depends on besides the request; what is kept of another is none of this model's."""
+        return self.name
+
     @abstractmethod
     async def chat(self, messages: Sequence[Message], **sampling: Any) -> Completion:
         """Asks once.

@@ -95,6 +95,11 @@ class Guard(ChatModel):
         self._broken: EndpointError | None = None
 
     @property
+    def identity(self) -> str:
+        """The model's."""
+        return self.model.identity
+
+    @property
     def tally(self) -> Tally:
         """What asking this model has cost this process so far."""
         return self.share.tally(self.terms.model)

@@ -185,11 +185,12 @@ class Journaled(ChatModel):
         self.name = model.name
         self.model = model
         self.journal = journal
+        self._identity = model.identity
         self.tally = tally or Tally()
 
     async def chat(self, messages: Sequence[Message], **sampling: Any) -> Completion:
         """The kept reply, or the model's, which is on the disk before it is handed over."""
-        key = self.journal.key(messages, sampling, self.name)
+        key = self.journal.key(messages, sampling, self._identity)
         while True:
             flight, mine = self.journal.claim(key)
             if mine:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from curation.core.contracts import ChatModel
 from curation.core.errors import CurationError, EndpointError, InputError, RequestError
+from curation.core.records import digest
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,9 @@ _QUIET: Final = 0.01
 """Seconds without a further request after which a batch that is not full begins: callers come in swarms."""
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")  # what is fetched; never pickled weights
+
+_SAMPLE: Final = 1 << 20
+"""Bytes of a file of weights of which a hash is made at a time."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -155,6 +159,19 @@ class LocalModel(ChatModel):
         self.batch_tokens = batch_tokens
         self.name = name or (folder.absolute().name if folder.is_dir() else path)
 
+    @property
+    def identity(self) -> str:
+        """The name, and a hash of the weights and of all that is set: other weights in the same folder are another.
+
+        Of a file of weights its size and a few samples count: all of its values change when a model is trained.
+        """
+        folder = Path(self.path).expanduser()
+        counts_not = {"device", "batch_size", "batch_tokens", *(["path"] if folder.is_dir() else [])}
+        settings = {name: value for name, value in vars(self).items() if name not in counts_not}
+        files = sorted({file for pattern in _FILES for file in folder.glob(pattern)}) if folder.is_dir() else []
+        samples = [sample for file in files for sample in (file.name, *_samples(file))]
+        return f"{self.name}@{digest(json.dumps(settings, sort_keys=True, default=str), *samples)}"
+
     async def _ask(self, asked: Any) -> Any:
         """The network's answer.
 
@@ -173,6 +190,19 @@ class LocalModel(ChatModel):
             if weights not in _batchers:
                 _batchers[weights] = Batcher(partial(self.network, weights))
             return _batchers[weights]
+
+
+def _samples(file: Path) -> list[bytes]:
+    """The file's size, and its content: all of a small one, of a large one some of its beginning, middle and end."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        if size <= 8 * _SAMPLE:
+            return [stream.read()]
+        parts = [str(size).encode()]
+        for start in (0, size // 2, size - _SAMPLE):
+            stream.seek(start)
+            parts.append(stream.read(_SAMPLE))
+        return parts
 
 
 def check_folder(folder: Path, auto_class: str) -> None:

@@ -25,7 +25,7 @@ from curation.engine.lift import Outcome
 from curation.engine.run import Run, table_of
 from curation.engine.share import Share
 from curation.engine.store import Manifest, Stage
-from curation.stages._asking import Asked, Sampled, asked_models, drawn, opened, sampling_of, share_of
+from curation.stages._asking import Asked, Sampled, asked_models, drawn, model_of, opened, sampling_of, share_of
 
 STAGE = "30-synthesize"
 BUDGET_SPENT = "budget_spent"
@@ -216,7 +216,9 @@ def components(plan: GenerationPlan) -> tuple[Generator, Critic | None]:
 def _settings(plan: GenerationPlan) -> dict[str, Any]:
     """What the stage's result depends on: not a model that nobody asks, nor how patiently one is asked."""
     settings = plan.model_dump(mode="json", include={"generator", "critic", "drop"})
-    return settings | {name: model.model_dump(mode="json", exclude=HOW_IT_IS_ASKED) for name, model in plan.asked}
+    asked = {name: model.model_dump(mode="json", exclude=HOW_IT_IS_ASKED) for name, model in plan.asked}
+    identities = {name: model_of(model, None).identity for name, model in plan.asked}
+    return settings | asked | {"identities": identities}
 
 
 def with_sampling(draft: Record, parent: Record, sampling: Mapping[str, Any]) -> Record:

@@ -16,6 +16,7 @@ import pytest
 from curation.core.contracts import Completion, Message
 from curation.core.errors import EndpointError, InputError, PlanError, RequestError
 from curation.core.registry import Spec
+from curation.engine.guard import Guard
 from curation.models import _batches
 from curation.models import transformers_local as module
 from curation.models._batches import Limits, Row, next_batch
@@ -342,6 +343,18 @@ class TestWeights:
         assert ask(model, say("hello"), max_tokens=8) == reply
         assert model._batcher()._network is network
         assert network is not None
+
+    def test_other_weights_of_the_same_name_are_another_model(self, tiny: Path, tmp_path: Path) -> None:
+        moved = Path(shutil.copytree(tiny, tmp_path / tiny.name))
+        one = TransformersLocal(str(tiny))
+        assert TransformersLocal(str(moved), batch_size=3, device="cpu").identity == one.identity
+        assert TransformersLocal(str(tiny), max_tokens=9).identity != one.identity
+        weights = moved / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        trained = TransformersLocal(str(moved))
+        assert trained.name == one.name
+        assert trained.identity != one.identity
+        assert Guard(trained).identity == trained.identity
 
     def test_a_plan_names_it_and_loads_nothing(self, tiny: Path) -> None:
         code = (
