@@ -81,9 +81,8 @@ def _forecast(who: str, model: ModelPlan, counted: Counting, scale: float) -> Fo
     price = model.price
     dollars = (price.prompt * prompt + price.completion * completion) / 1e6 if price else None
     costs = f", ${dollars:,.2f}" if dollars else ""
-    line = (
-        f"  {who:<8} {requests:>8,} requests, about {prompt:,} tokens in, at most {completion:,} out{costs} ({asked})"
-    )
+    out = f"at most {completion:,} out" if completion or not requests else "replies of no stated bound"
+    line = f"  {who:<8} {requests:>8,} requests, about {prompt:,} tokens in, {out}{costs} ({asked})"
     return Forecast(line, requests, prompt + completion, dollars)
 
 

@@ -10,7 +10,7 @@ The log is a folder of append-only segments, JSON lines, one writer each, like t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -159,8 +159,8 @@ class Tally:
 
 
 _FIGURES: Final = tuple(field.name for field in fields(Tally))
-_KEPT: Final = tuple(name for name in _FIGURES if name not in ("journal_hits", "in_flight"))
-"""The figures that make sense over several tries of a run."""
+_KEPT: Final = tuple(name for name in _FIGURES if name not in ("journal_hits", "in_flight", "failed"))
+"""The figures that make sense over several tries of a run, and that the log knows."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +292,6 @@ def _account(entry: Mapping[str, Any], totals: dict[str, Tally], opened: dict[st
 
 def shown(tally: Tally) -> dict[str, Any]:
     """The figures for `run.json`: money in dollars."""
-    figures = asdict(replace(tally, in_flight=0))
+    figures = asdict(tally)
     figures["dollars"] = round(figures.pop("money") / DOLLAR, 6)
-    return {name: value for name, value in figures.items() if name not in ("in_flight", "journal_hits")}
+    return {name: value for name, value in figures.items() if name in _KEPT or name == "dollars"}

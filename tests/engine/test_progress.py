@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from io import StringIO
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 
 from curation.engine import progress as module
 from curation.engine.progress import LiveProgress, Progress, Silent, best, watching
-from curation.engine.spending import DOLLAR, Tally, shown
+from curation.engine.spending import DOLLAR, Tally
 
 
 def figures(finished: int = 0, **counts: int) -> dict[str, Any]:
-    tally = {**shown(Tally()), "journal_hits": 0, "in_flight": 0, "money": 0, **counts}
+    tally = {**asdict(Tally()), **counts}
     return {"tallies": {"teacher": tally, "judge": tally}, "finished": finished, "places": {}, "rates": {}}
 
 
