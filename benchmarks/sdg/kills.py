@@ -67,6 +67,26 @@ def hurt(process: subprocess.Popen[bytes], rng: random.Random) -> str:
     return "driver"
 
 
+def counted(endpoint: Endpoint) -> int:
+    """Tokens by the server's count, those of replies that nobody took included."""
+    stats = endpoint.stats()
+    return int(stats["prompt_tokens"] + stats["completion_tokens"] + stats["abandoned_tokens"])
+
+
+def finish(config: Path, output: Path, endpoint: Endpoint, marks: list[int], rng: random.Random) -> list[str]:
+    """Starts the command until it ends well; kills once the server has given so many replies as each mark says."""
+    kills: list[str] = []
+    process = start(config, output)
+    while process.poll() is None or process.returncode:
+        if process.poll() is not None:
+            process = start(config, output)
+        if marks and answered(endpoint) >= marks[0] and process.poll() is None:
+            marks.pop(0)
+            kills.append(hurt(process, rng))
+        time.sleep(0.05)
+    return kills
+
+
 def main() -> None:
     """Prints what the server counted."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -75,6 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(17)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    latency = {"median": 0.2, "sigma": 0.5, "reward_median": 0.1}
     with running() as endpoint, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_records(folder / "records.jsonl", options.records)
@@ -83,31 +104,28 @@ def main() -> None:
         values["generation"]["teacher"]["max_in_flight"] = values["generation"]["judge"]["max_in_flight"] = IN_FLIGHT
         config = folder / "plan.yaml"
         config.write_text(yaml.safe_dump(values))
-        endpoint.reset(median=0.2, sigma=0.5, reward_median=0.1)
-        if start(config, folder / "whole").wait():
-            raise SystemExit("the run that nobody kills failed")
-        whole = answered(endpoint)
-        endpoint.reset(median=0.2, sigma=0.5, reward_median=0.1)
-        kills: list[str] = []
-        process = start(config, folder / "killed")
+        endpoint.reset(**latency)
+        finish(config, folder / "whole", endpoint, [], rng)
+        whole, tokens = answered(endpoint), counted(endpoint)
+
         # Moments are drawn by replies, so that all of them fall into the generation.
+        endpoint.reset(**latency)
         marks = sorted(rng.randrange(1, whole) for _ in range(options.kills))
-        while process.poll() is None or process.returncode:
-            if process.poll() is not None:
-                process = start(config, folder / "killed")
-            if marks and answered(endpoint) >= marks[0] and process.poll() is None:
-                marks.pop(0)
-                kills.append(hurt(process, rng))
-            time.sleep(0.05)
+        kills = finish(config, folder / "killed", endpoint, marks, rng)
         stats = endpoint.stats()
         same = final(folder / "whole") == final(folder / "killed")
         print(f"{len(kills)} kills ({kills.count('driver')} of the driver, {kills.count('worker')} of a worker)")
         print(f"same bytes as without kills: {same}")
-        print(
-            f"replies given twice: {stats['repaid']} of {whole:,}; abandoned requests: {stats['abandoned']}; "
-            f"most that were in flight at the kills: {len(kills) * IN_FLIGHT}"
-        )
-    raise SystemExit(0 if same and stats["repaid"] <= len(kills) * IN_FLIGHT else 1)
+        print(f"replies given twice: {stats['repaid']} of {whole:,}; requests out at the kills: {stats['abandoned']}")
+
+        values["budget"]["max_tokens"] = cap = tokens * 2 // 3
+        config.write_text(yaml.safe_dump(values))
+        endpoint.reset(**latency)
+        marks = sorted(rng.randrange(1, whole // 2) for _ in range(options.kills // 4))
+        kills = finish(config, folder / "capped", endpoint, marks, rng)
+        print(f"with {len(kills)} kills and a bound of {cap:,} tokens: the server counted {counted(endpoint):,}")
+        sound = same and stats["repaid"] <= stats["abandoned"] and counted(endpoint) <= cap
+    raise SystemExit(0 if sound else 1)
 
 
 if __name__ == "__main__":

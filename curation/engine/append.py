@@ -2,8 +2,9 @@
 
 No two processes ever write to the same file, so a folder of segments is safe on a shared file system. Lines that come
 within one iteration of an event loop are handed to the operating system by one `write` at its end, so that they
-outlive this process; a thread then brings them to the disk (group commit), and lines that come while it does so share
-its next `fsync`. Who waits for them is told once for each event loop, however many lines there were.
+outlive this process (lines that nobody waits for, a few milliseconds later); a thread then brings them to the disk
+(group commit), and lines that come while it does so share its next `fsync`. Who waits for them is told once for each
+event loop, however many lines there were.
 
 After an error nothing more goes into the segment, since what it ends with may be torn: the next line begins another
 one. A segment that somebody writes is locked until it is closed or its process ends, however it ends (`is_closed`).
@@ -81,7 +82,7 @@ class Appender:
         return waiter
 
     def write(self, line: bytes) -> None:
-        """Takes a line that nobody waits for: the operating system has it when this iteration of the loop ends.
+        """Takes a line that nobody waits for: the operating system has it `_GATHER` later, or with the next `append`.
 
         Raises:
             DiskError: it can't be written, or an earlier line could not that nobody waited for.
@@ -106,12 +107,13 @@ class Appender:
 
     def _take(self, loop: asyncio.AbstractEventLoop, line: _Line) -> None:
         with self._lock:
-            lines = self._pending.get(loop)
-            if lines is None:
-                self._pending[loop] = [line]
+            lines = self._pending.setdefault(loop, [])
+            urgent = line.waiter is not None and not any(other.waiter is not None for other in lines[-1:])
+            if urgent:
                 loop.call_soon(self._flush)
-            else:
-                lines.append(line)
+            elif not lines:
+                loop.call_later(_GATHER, self._flush)
+            lines.append(line)
 
     def _flush(self) -> None:
         with self._lock:

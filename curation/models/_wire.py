@@ -119,6 +119,8 @@ def _text(message: Any) -> str:
 
 def _well_formed(text: str) -> str:
     """The text with surrogate pairs joined and lone surrogates, which no file can hold, replaced."""
+    if text.isascii():
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

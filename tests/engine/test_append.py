@@ -92,11 +92,28 @@ def test_lines_of_one_iteration_share_write_sync_and_the_way_back(
 def test_a_line_is_with_the_operating_system_when_its_iteration_ends(appender: Appender) -> None:
     async def run() -> None:
         appender.write(b"first\n")
-        appender.write(b"second\n")
+        durable = appender.append(b"second\n")
         await asyncio.sleep(0)
         assert content(appender.folder) == [[b"first\n", b"second\n"]]
+        await durable
 
     asyncio.run(run())
+
+
+def test_lines_that_nobody_awaits_may_come_a_little_later(appender: Appender, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = Calls(monkeypatch, "write")
+
+    async def run() -> None:
+        for _ in range(5):
+            appender.write(b"line\n")
+            await asyncio.sleep(0)
+        assert writes.count == 0
+        while not writes.count:  # noqa: ASYNC110 - the loop's own clock is waited for
+            await asyncio.sleep(0.001)
+        assert content(appender.folder) == [[b"line\n"] * 5]
+
+    asyncio.run(run())
+    assert writes.count == 1
 
 
 def test_without_a_loop_a_line_is_written_at_once_and_after_those_that_wait(appender: Appender) -> None:
