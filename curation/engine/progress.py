@@ -48,7 +48,7 @@ class Progress:
         """A stage starts on so many partitions, of so many rows altogether."""
         self.title, self.parts, self.parts_done, self.rows, self.rows_expected = title, parts, 0, 0, rows
         self.started = self._logged = time.monotonic()
-        self.before, self.figures = self.figures or self.before, {}
+        self.figures = {}
 
     def advance(self, rows: int) -> None:
         """One more partition is done, with so many rows."""
@@ -72,20 +72,22 @@ class Progress:
         return self._count("requests") + self._count("journal_hits") > 0
 
     def asked(self) -> str:
-        """What this stage has asked of models so far, in a line."""
+        """What this stage has asked of models so far, in two lines."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         replies, money = self._count("replies"), self._count("money")
-        parts = [
+        asked = [
             f"{self._count('requests'):,} requests",
             f"{self._count('in_flight'):,} in flight",
             f"{replies:,} replies ({replies / seconds:.1f}/s)",
-            f"{self._count('journal_hits'):,} from the journal" if self._count("journal_hits") else "",
-            f"{self._count('rate_limited'):,} put off" if self._count("rate_limited") else "",
-            f"{self._count('retries'):,} retries",
+        ]
+        more = [
             f"{self._count('prompt_tokens'):,} tokens in, {self._count('completion_tokens'):,} out",
             f"${money / DOLLAR:,.2f}" if money else "",
+            f"{self._count('retries'):,} retries",
+            f"{self._count('rate_limited'):,} put off" if self._count("rate_limited") else "",
+            f"{self._count('journal_hits'):,} from the journal" if self._count("journal_hits") else "",
         ]
-        return ", ".join(part for part in parts if part)
+        return "\n  ".join(", ".join(part for part in parts if part) for parts in (asked, more))
 
     def _count(self, name: str) -> int:
         """A figure of this stage: what was there when it began is not its own, but for what is in flight."""
@@ -173,8 +175,9 @@ class LiveProgress(Progress):
 
 @contextmanager
 def watching(progress: Progress, figures: Callable[[], Figures], every: float = 1.0) -> Iterator[None]:
-    """Brings the display the figures of requests while models are asked, and once more at the end."""
+    """Brings the display the figures of requests while a stage asks models."""
     done = threading.Event()
+    progress.before = figures()
 
     def watch() -> None:
         while not done.wait(every):
@@ -188,6 +191,7 @@ def watching(progress: Progress, figures: Callable[[], Figures], every: float = 
     finally:
         done.set()
         thread.join()
+        progress.figures = {}
 
 
 def best(quiet: bool) -> Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -176,7 +176,7 @@ def asked_models(run: Run, plan: Plan, keys: Keys) -> tuple[list[Asked], Asked |
 
 @contextmanager
 def asking(run: Run, plan: Plan) -> Iterator[None]:
-    """While rounds are run: what all workers share is at the scheduler, and the display shows what is asked.
+    """While rounds are run: what all workers share is at the scheduler.
 
     The budget is what the plan gives, less what earlier tries have spent.
     """
@@ -191,10 +191,16 @@ def asking(run: Run, plan: Plan) -> Iterator[None]:
     run.pool = uuid4().hex
     pool.register(run.client, run.pool, Pool(limits_of(models), left))
     try:
-        with watching(run.progress, lambda: pool.ask(run.client, run.pool, "figures")):
-            yield
+        yield
     finally:
         with suppress(OSError):  # a cluster that has gone away holds nothing any more
             pool.ask(run.client, run.pool, "close")
             run.client.run(share.forget, run.pool)
         run.pool = ""
+
+
+def shown(run: Run) -> AbstractContextManager[None]:
+    """While a stage asks models: the display shows what it asks."""
+    if not run.pool:
+        return nullcontext()
+    return watching(run.progress, lambda: pool.ask(run.client, run.pool, "figures"))

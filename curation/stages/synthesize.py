@@ -25,7 +25,7 @@ from curation.engine.lift import Outcome
 from curation.engine.run import Run, table_of
 from curation.engine.share import Share
 from curation.engine.store import Manifest, Stage
-from curation.stages._asking import Asked, Sampled, asked_models, drawn, model_of, opened, sampling_of, share_of
+from curation.stages._asking import Asked, Sampled, asked_models, drawn, model_of, opened, sampling_of, share_of, shown
 
 STAGE = "30-synthesize"
 BUDGET_SPENT = "budget_spent"
@@ -174,7 +174,9 @@ def synthesize(run: Run, parents: Stage, plan: Plan, keys: Keys, round_number: i
     _withdraw_unpaid(run, run.store.stage_folder(STAGE, round_number), budget)
     specs = [generation.generator.spec("generator"), *([generation.critic.spec("critic")] if generation.critic else [])]
     code: list[Spec | str] = [__name__, *PARSERS, "curation.core.rules", *specs]
-    stage = run.stage(STAGE, round_number, [parents], _settings(generation), code, prepare, notes={"budget": budget})
+    settings = _settings(generation)
+    with shown(run):
+        stage = run.stage(STAGE, round_number, [parents], settings, code, prepare, notes={"budget": budget})
     _check_answers(run, stage)
     return stage
 

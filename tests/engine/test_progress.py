@@ -82,13 +82,12 @@ def test_the_live_line_shows_rows_time_left_requests_and_money() -> None:
 
 def test_each_round_shows_its_own_requests() -> None:
     progress = LiveProgress(StringIO())
-    progress.begin("round 1  synthesize", 1)
-    progress.requests(figures(requests=10))
-    progress.begin("round 1  clean", 1)
+    with watching(progress, lambda: figures(requests=10), every=60):
+        progress.begin("round 2  synthesize", 1)
+        progress.requests(figures(requests=15))
+        assert "10 requests" in progress._line()
+    progress.begin("round 2  clean", 1)
     assert "requests" not in progress._line()
-    progress.begin("round 2  synthesize", 1)
-    progress.requests(figures(requests=15))
-    assert "10 requests" in progress._line()
 
 
 def test_nothing_runs_nothing_shows() -> None:
@@ -119,4 +118,5 @@ def test_the_display_is_brought_what_the_pool_knows() -> None:
     progress = Listening(StringIO())
     with watching(progress, lambda: figures(requests=1), every=0.01):
         assert arrived.wait(10)
-    assert progress.figures["tallies"]["teacher"]["requests"] == 1
+        assert progress.figures["tallies"]["teacher"]["requests"] == 1
+    assert progress.figures == {}
