@@ -136,7 +136,7 @@ def test_workers_that_outlive_their_driver_do_not_disturb_the_next(
     first = start(plan, "--scheduler-address", client.scheduler.address)
     wait_for(lambda: len(server.requests) >= paid + 5, first)
     first.kill()
-    first.wait()
+    first.communicate()
     second = start(plan, "--scheduler-address", client.scheduler.address)
     assert said_by(second) == ""
     assert second.returncode == 0
