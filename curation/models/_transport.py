@@ -72,7 +72,7 @@ class Http(Transport):
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS, ttl_dns_cache=_NAME_SECONDS),
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds),
+            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=self._connect_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Not `trust_env`: it looks the proxy up for each request, in a thread, which triples the processor time,
             # and sends what ~/.netrc holds for the host.
@@ -102,10 +102,7 @@ class Http(Transport):
 
     async def _send(self, method: str, url: URL, body: bytes | None = None) -> Answer:
         try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._session.request(method, url, data=body, allow_redirects=False) as response,
-            ):
+            async with self._session.request(method, url, data=body, allow_redirects=False) as response:
                 return Answer(response.status, await self._body(response), response.headers)
         except (aiohttp.ClientError, OSError) as error:
             raise self._unanswered(error) from None
