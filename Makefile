@@ -49,6 +49,7 @@ format: $(STAMP)  ## Format the code
 bench: $(STAMP)  ## Run the benchmarks (minutes; see benchmarks/)
 	$(BIN)/python -m benchmarks.clean.run
 	$(BIN)/python -m benchmarks.scale.run
+	$(BIN)/python -m benchmarks.dedup.run --vectors 20000
 	$(BIN)/python -m benchmarks.sdg.run
 	$(BIN)/python -m benchmarks.sdg.caps
 	$(BIN)/python -m benchmarks.sdg.kills

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from curation.core.contracts import Deduper
 from curation.core.encoder import EMBEDDED, Encoder
 from curation.core.errors import CurationError, PlanError
 from curation.core.pairs import COMPARED, compared_texts
+from curation.core.sketch import MARGIN, Axes, sketch, worthwhile_axes
 from curation.core.vectors import VectorCache, Vectors, hash_of, take
 from curation.dedupers._members import check_by, in_order, members, pairs_of_equals, pairs_of_near, partitions_of
 
@@ -26,18 +28,23 @@ if TYPE_CHECKING:
 DECIMALS: Final = 6
 """Similarities are rounded to so many places, and judged as rounded: single-precision vectors hold no more."""
 
-_MARGIN: Final = 1e-4  # far above the error of a single-precision product, so that no pair is missed
 _TEXTS_PER_FILE: Final = 1024  # what is lost at most of a worker's embeddings when it is killed
 _PAIRS_AT_ONCE: Final = 16384  # re-checked at a time
+_SAMPLE: Final = 2000  # vectors that the axes are chosen by: more would hardly turn them
+_PANEL: Final = {"cpu": 256, "gpu": 8192}  # rows multiplied at a time: a panel stays in a processor's cache
+_WORTH_CHECKING: Final = 1 / 256  # share of a block's pairs above which one full product is cheaper than to check each
 
 
 class Semantic(Deduper):
     """Pairs of records whose embeddings' cosine is at or above a threshold.
 
-    The workers embed the texts that the cache does not hold yet, then multiply blocks of vectors with each other.
-    That finds candidates; what is a pair decides a double-precision product, so that blocks, devices and workers
-    change nothing. Memory: a task holds a block's product, `block_size`² numbers of 4 bytes, and up to ten times as
-    much where nearly everything in it is a pair; the driver holds a few numbers a record, and all pairs.
+    The workers embed the texts that the cache does not hold yet, then compare blocks of vectors with each other. A
+    product of short sketches (`core/sketch.py`) bounds all cosines of two blocks from above, and only pairs whose bound
+    reaches the threshold are looked at; where that are too many, the full product of the two blocks takes its place.
+    Either finds candidates, and misses none; what is a pair decides a double-precision product, so that sketches,
+    blocks, devices and workers change nothing. Memory: a task holds the vectors of two blocks, a few rows of their
+    product, and up to 40 times `block_size`² bytes where nearly everything in it is a pair; the workers together hold
+    a sketch a compared text (at most 516 bytes); the driver holds a few numbers a record, and all pairs.
 
     Args:
         threshold: lowest cosine of a pair, above 0 and at most 1.
@@ -84,31 +91,48 @@ class Semantic(Deduper):
             cache = VectorCache(folder, encoder.fingerprint)
             _embed_missing(partitions, records, keys, self.by, encoder, cache)
             texts = _located(records, keys, cache)
-            near = self._near(texts)
+            axes = worthwhile_axes(_sample(texts, keys), self.threshold)
+            near = near_pairs(texts, self.threshold, axes, self.device, self.block_size)
         numbers = texts.assign(key=np.arange(len(texts)))[[*keys, "key"]]
         records = records.merge(numbers, on=keys, validate="m:1")
         return in_order(pairs_of_equals(records), pairs_of_near(records, near))
 
-    def _near(self, texts: pd.DataFrame) -> pd.DataFrame:
-        """Pairs of different texts, as positions in `texts`: columns `first`, `second`, `similarity`."""
-        import dask
 
-        new = int(texts["new"].sum())
-        bounds = [*range(0, new, self.block_size), *range(new, len(texts), self.block_size), len(texts)]
-        blocks = [(_Block.of(texts, start, stop), start < new) for start, stop in pairwise(bounds)]
-        nodes = [
-            dask.delayed(block, traverse=False) for block, _ in blocks
-        ]  # each block's places travel once, not once a pair
-        compare = dask.delayed(_pairs_between)
-        found = dask.compute(
-            *(
-                compare(nodes[one], nodes[other], self.threshold, self.device)
-                for one, (_, is_new) in enumerate(blocks)
-                for other in range(one, len(blocks))
-                if is_new  # new ones come first: so one of the two is new
-            )
+def near_pairs(
+    texts: pd.DataFrame, threshold: float, axes: Axes | None, device: str = "cpu", block_size: int = 4096
+) -> pd.DataFrame:
+    """Pairs of different texts, of which one at least is new: the same ones whatever the axes, device and blocks.
+
+    Args:
+        texts: where the vectors are (`file_0`, `row_0`, …, one pair of columns for each compared text), and `new`;
+            new ones first.
+        threshold: lowest similarity of a pair.
+        axes: what to sketch by; None: full products alone.
+        device: `cpu` or `gpu`, for the products.
+        block_size: vectors a side of a block.
+
+    Returns:
+        Columns `first`, `second` (positions in `texts`) and `similarity`.
+    """
+    import dask
+
+    new = int(texts["new"].sum())
+    bounds = [*range(0, new, block_size), *range(new, len(texts), block_size), len(texts)]
+    prepare, compare = dask.delayed(_sketched), dask.delayed(_pairs_between)
+    shared = dask.delayed(axes, traverse=False)  # travels once a worker, as each block does
+    blocks = [
+        (prepare(dask.delayed(_Block.of(texts, start, stop), traverse=False), shared), start < new)
+        for start, stop in pairwise(bounds)
+    ]
+    found = dask.compute(
+        *(
+            compare(block, other, threshold, device)
+            for number, (block, is_new) in enumerate(blocks)
+            for other, _ in blocks[number:]
+            if is_new  # new ones come first: so one of the two is new
         )
-        return pd.concat(found, ignore_index=True)
+    )
+    return pd.concat(found, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -200,13 +224,21 @@ def _located(records: pd.DataFrame, keys: list[str], cache: VectorCache) -> pd.D
     return order.reset_index(drop=True)
 
 
+def _sample(texts: pd.DataFrame, keys: list[str]) -> Vectors:
+    """Vectors of some texts, chosen by hash: the same ones in whatever order and partitions the records come."""
+    order = pd.util.hash_pandas_object(texts[keys], index=False).argsort(kind="stable")
+    vectors = _Block.of(texts.iloc[order[:_SAMPLE]], 0, _SAMPLE).vectors()
+    return vectors.reshape(-1, vectors.shape[-1])
+
+
 @dataclass(frozen=True)
 class _Block:
-    """A run of texts: where in the cache their vectors are, for each compared text."""
+    """A run of texts: where in the cache their vectors are, for each compared text, and their sketches."""
 
     start: int
     files: list[npt.NDArray[np.object_]]
     rows: list[npt.NDArray[np.int64]]
+    sketches: Vectors | None = None
 
     @classmethod
     def of(cls, texts: pd.DataFrame, start: int, stop: int) -> _Block:
@@ -219,27 +251,67 @@ class _Block:
             [part[f"row_{number}"].to_numpy(dtype=np.int64) for number in numbers],
         )
 
-    def vectors(self) -> Vectors:
-        """Shape (compared texts, texts, dimensions)."""
-        return np.stack([take(files, rows) for files, rows in zip(self.files, self.rows, strict=True)])
+    def vectors(self, places: npt.NDArray[np.intp] | slice = slice(None)) -> Vectors:
+        """Those of all texts, or of chosen ones; shape (compared texts, texts, dimensions)."""
+        return np.stack([take(files[places], rows[places]) for files, rows in zip(self.files, self.rows, strict=True)])
+
+
+def _sketched(block: _Block, axes: Axes | None) -> _Block:
+    return block if axes is None else replace(block, sketches=sketch(block.vectors(), axes))
 
 
 def _pairs_between(one: _Block, other: _Block, threshold: float, device: str) -> pd.DataFrame:
     """The pairs of two blocks, or within one: columns `first`, `second`, `similarity`."""
-    import torch
-
-    first, second = one.vectors(), other.vectors()
-    target = "cuda" if device == "gpu" else "cpu"
-    left, right = (torch.from_numpy(vectors).to(target) for vectors in (first, second))
-    hits = torch.bmm(left, right.transpose(1, 2)).amin(0) >= threshold - _MARGIN
-    if one.start == other.start:
-        hits = hits.triu(1)
-    rows, columns = (places.cpu().numpy() for places in hits.nonzero(as_tuple=True))
-    similarity = _cosines(first, second, rows, columns)
+    upper, lowest = one.start == other.start, threshold - MARGIN
+    places = None
+    if one.sketches is not None and other.sketches is not None:
+        places = _at_least(lowest, one.sketches, other.sketches, upper, device, _WORTH_CHECKING)
+    if places is None:
+        places = _at_least(lowest, one.vectors(), other.vectors(), upper, device)
+    assert places is not None  # there is room for all of them
+    rows, columns = places.T
+    of_one, first = np.unique(rows, return_inverse=True)
+    of_other, second = np.unique(columns, return_inverse=True)
+    similarity = _cosines(one.vectors(of_one), other.vectors(of_other), first, second)
     near = similarity >= threshold
     return pd.DataFrame(
         {"first": rows[near] + one.start, "second": columns[near] + other.start, "similarity": similarity[near]}
     )
+
+
+def _at_least(
+    lowest: float, first: Vectors, second: Vectors, upper: bool, device: str, most: float = 1.0
+) -> npt.NDArray[np.int64] | None:
+    """Where the product of two blocks, the smallest over the compared texts, is so high.
+
+    Args:
+        lowest: lowest product that counts.
+        first: shape (compared texts, texts, dimensions or length of a sketch).
+        second: likewise.
+        upper: whether both are the same block, of which each two texts are to be found once.
+        device: `cpu` or `gpu`.
+        most: share of all products up to which places are collected.
+
+    Returns:
+        Rows (place in `first`, place in `second`), or None: there are more than `most`.
+    """
+    import torch
+
+    target, panel = ("cuda" if device == "gpu" else "cpu"), _PANEL[device]
+    left, right = (torch.from_numpy(block).to(target) for block in (first, second))
+    found: list[npt.NDArray[np.int64]] = []
+    room = most * first.shape[1] * second.shape[1]
+    for start in range(0, first.shape[1], panel):
+        products = (torch.mm(one[start : start + panel], other.T) for one, other in zip(left, right, strict=True))
+        hits = reduce(torch.minimum, products) >= lowest
+        places = (hits.triu(start + 1) if upper else hits).nonzero()
+        room -= len(places)
+        if room < 0:
+            return None
+        places[:, 0] += start
+        found.append(places.cpu().numpy())
+    everything: npt.NDArray[np.int64] = np.concatenate(found)
+    return everything
 
 
 def _cosines(

@@ -28,6 +28,7 @@ _CODE = (
     __name__,
     "curation.core.encoder",
     "curation.core.pairs",
+    "curation.core.sketch",
     "curation.core.vectors",
     "curation.stages._remove",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dask
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from distributed import Client
@@ -17,11 +18,15 @@ from curation.core.encoder import Encoder
 from curation.core.errors import CurationError, DiskError, PlanError
 from curation.core.pairs import COMPARED, compared_texts, keep_best
 from curation.core.records import SYNTHETIC, Record, frame, human
-from curation.core.vectors import VectorCache, Vectors, hash_of, load_vectors
-from curation.dedupers.semantic import Semantic
+from curation.core.sketch import Axes, principal_axes, worthwhile_axes
+from curation.core.vectors import VectorCache, Vectors, hash_of, load_vectors, take
+from curation.dedupers import semantic
+from curation.dedupers.semantic import Semantic, near_pairs
 from tests.core.tiny_encoder import write_tiny_encoder
 from tests.dedupers.tables import all_pairs, ranks_of, table_of
 from tests.shared_data import shared_data
+
+MORE_THAN_DIMENSIONS = 100
 
 LAW = [
     human("1", title="Deposit", question="Can my landlord keep the deposit for normal wear?", answer="No."),
@@ -127,6 +132,130 @@ class TestAgainstBruteForce:
         rows = [human(text, question=text) for text in "abc"]
         found = Semantic(0.97, "question", tiny, cache=str(tmp_path)).find(table_of(rows))
         assert found.to_dict("records") == [{"id": "b", "kept_id": "a", "similarity": 0.97}]
+
+
+def shaped(shape: str, count: int, dimensions: int) -> Vectors:
+    """Unit vectors of one kind, each tenth a near duplicate of the one before it where the kind allows that."""
+    chance = np.random.default_rng(len(shape))
+    vectors = chance.standard_normal((count, dimensions))
+    if shape == "power law":
+        vectors = vectors / np.sqrt(np.arange(1, dimensions + 1))
+    elif shape == "clustered":
+        vectors = chance.standard_normal((40, dimensions))[chance.integers(40, size=count)] + 0.3 * vectors
+    elif shape == "duplicates":
+        vectors = vectors[chance.integers(count // 3, size=count)]
+    elif shape == "all equal":
+        vectors = np.ones((count, dimensions))
+    if shape not in ("duplicates", "all equal"):
+        tenth = slice(9, None, 10)
+        vectors[tenth] = vectors[8::10][: len(vectors[tenth])] + 0.3 * vectors[tenth]
+    scaled: Vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def places_of(vectors: Vectors, folder: Path, new: int | None = None) -> pd.DataFrame:
+    """The vectors in the cache, and where they are there, as `near_pairs` wants to know it."""
+    cache = VectorCache(folder, "shaped")
+    hashes = [hash_of(str(number)) for number in range(len(vectors))]
+    for start in range(0, len(vectors), 700):
+        cache.add(hashes[start : start + 700], vectors[start : start + 700])
+    places = cache.index().loc[hashes]
+    is_new = np.arange(len(vectors)) < (len(vectors) if new is None else new)
+    return pd.DataFrame({"file_0": places["file"].to_numpy(), "row_0": places["row"].to_numpy(), "new": is_new})
+
+
+def full_product(vectors: Vectors, threshold: float, new: int | None = None) -> pd.DataFrame:
+    """All pairs the long way, in double precision."""
+    exact = vectors.astype(np.float64)
+    cosines = np.triu((exact @ exact.T).round(6), 1)
+    first, second = np.nonzero((cosines >= threshold) & (np.arange(len(exact)) < (new or len(exact)))[:, None])
+    return pd.DataFrame({"first": first, "second": second, "similarity": cosines[first, second]})
+
+
+def assert_same_pairs(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    ordered = found.sort_values(["first", "second"], ignore_index=True)
+    pd.testing.assert_frame_equal(ordered, expected, check_exact=False, rtol=0, atol=1.1e-6)  # sums in another order
+    assert ordered[["first", "second"]].equals(expected[["first", "second"]])
+
+
+class TestBounds:
+    @pytest.mark.parametrize("threshold", [0.5, 0.9, 0.95, 0.999])
+    @pytest.mark.parametrize("shape", ["isotropic", "power law", "clustered", "duplicates"])
+    def test_the_pairs_of_the_full_product(self, shape: str, threshold: float, tmp_path: Path) -> None:
+        vectors = shaped(shape, 5000, 64)
+        texts = places_of(vectors, tmp_path)
+        expected = near_pairs(texts, threshold, None, block_size=5000)
+        assert_same_pairs(expected, full_product(vectors, threshold))
+        assert shape == "clustered" or threshold > 0.95 or len(expected) > 300
+        for number in (3, 16, MORE_THAN_DIMENSIONS):
+            found = near_pairs(texts, threshold, principal_axes(vectors[:500], number), block_size=1900)
+            ordered = found.sort_values(["first", "second"], ignore_index=True)
+            pd.testing.assert_frame_equal(ordered, expected, check_exact=True)
+
+    @pytest.mark.parametrize("count", [1, 2, 5, 300])
+    @pytest.mark.parametrize("shape", ["isotropic", "all equal"])
+    def test_few_or_equal_vectors(self, shape: str, count: int, tmp_path: Path) -> None:
+        vectors = shaped(shape, count, 64)
+        texts = places_of(vectors, tmp_path)
+        for axes in (worthwhile_axes(vectors, 0.9), principal_axes(vectors[:0], 4)):
+            assert_same_pairs(near_pairs(texts, 0.9, axes, block_size=100), full_product(vectors, 0.9))
+
+    def test_old_ones_are_not_compared_with_each_other(self, tmp_path: Path) -> None:
+        vectors = shaped("duplicates", 900, 64)
+        texts = places_of(vectors, tmp_path, new=130)
+        found = near_pairs(texts, 0.9, principal_axes(vectors, 16), block_size=250)
+        assert_same_pairs(found, full_product(vectors, 0.9, new=130))
+
+    @pytest.mark.parametrize("worth_checking", [0.0, 1.0])
+    def test_checking_each_pair_or_multiplying_all_is_the_same(
+        self, worth_checking: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(semantic, "_WORTH_CHECKING", worth_checking)
+        vectors = shaped("clustered", 600, 64)
+        found = near_pairs(places_of(vectors, tmp_path), 0.8, principal_axes(vectors, 8), block_size=256)
+        assert_same_pairs(found, full_product(vectors, 0.8))
+
+    def test_vectors_are_read_only_where_bounds_let_them_pass(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+
+        def spy(files: npt.NDArray[np.object_], rows: npt.NDArray[np.int64]) -> Vectors:
+            read.append(len(rows))
+            return take(files, rows)
+
+        vectors = shaped("power law", 2000, 384)
+        texts = places_of(vectors, tmp_path)
+        axes = worthwhile_axes(vectors, 0.95)
+        monkeypatch.setattr(semantic, "take", spy)
+        found = near_pairs(texts, 0.95, axes, block_size=1000)
+        assert_same_pairs(found, full_product(vectors, 0.95))
+        assert sum(read) < 2000 + 1000  # all of them once, to sketch them, and then few
+
+    @pytest.mark.parametrize("by", ["question", "both"])
+    def test_find_sketches_what_is_worth_it(
+        self, by: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chosen: list[Axes | None] = []
+
+        def spy(sample: Vectors, threshold: float) -> Axes | None:
+            chosen.append(worthwhile_axes(sample, threshold))
+            return chosen[-1]
+
+        monkeypatch.setattr(semantic, "worthwhile_axes", spy)
+        cache = VectorCache(tmp_path, Encoder(tiny).fingerprint)
+        vectors = shaped("power law", 400, 64)
+        rows = [human(f"{one:03d}", question=f"q {one}", answer=f"a {one}") for one in range(200)]
+        texts = [row[name] for name in ("question", "answer") for row in rows]
+        cache.add([hash_of(text) for text in texts], vectors)
+        oracle = Oracle(by, 0.9, rows, tmp_path, Encoder(tiny).fingerprint)
+        for seed in range(2):
+            found = Semantic(0.9, by, tiny, cache=str(tmp_path), block_size=70).find(table_of(rows, 4, seed))
+            assert_same_but_equals(found, all_pairs(rows, [], oracle), oracle)
+            assert len(found) > 5
+        assert chosen[0] is not None
+        assert chosen[1] is not None
+        np.testing.assert_array_equal(chosen[0], chosen[1])
 
 
 def real_records(count: int) -> list[Record]:
