@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import random
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from curation.core import encoder as module
-from curation.core.encoder import Encoder
+from curation.core.encoder import Encoder, cosine_margin
 from curation.core.errors import CurationError, PlanError
 from curation.core.vectors import Vectors
 from tests.core.tiny_encoder import write_tiny_encoder
@@ -30,6 +31,11 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def vectors() -> Vectors:
     return Encoder().encode(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def rounded() -> Vectors:
+    return Encoder(precision="bf16").encode(TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,93 @@ class TestEmbedded:
         module._folder_of.cache_clear()
         with pytest.raises(CurationError, match=r"not the one that this program knows: model\.safetensors differ"):
             Encoder(max_tokens=128).encode(["a"])
+
+
+class TestPrecision:
+    def test_bf16_is_near_fp32_and_closer_than_its_error(self, vectors: Vectors, rounded: Vectors) -> None:
+        error = Encoder(precision="bf16").error
+        distances = np.linalg.norm(rounded.astype(float) - vectors, axis=1)
+        assert 0 < distances.max() < error < 0.06
+        np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1, atol=1e-6)
+        assert rounded.dtype == np.float32
+
+    def test_bits_of_bf16_do_not_depend_on_the_company(self, rounded: Vectors) -> None:
+        chance = random.Random(5)
+        for size in (1, 3, 8):
+            chosen = chance.sample(range(len(TEXTS)), size)
+            again = Encoder(precision="bf16").encode([TEXTS[index] for index in chosen])
+            assert again.tobytes() == rounded[chosen].tobytes()
+
+    def test_the_vectors_have_fingerprints_of_their_own(self, tiny: Path) -> None:
+        exact, rounded = (Encoder(str(tiny), precision=precision) for precision in ("fp32", "bf16"))
+        assert exact.fingerprint != rounded.fingerprint
+        assert exact.encode(["a b"]).tobytes() != rounded.encode(["a b"]).tobytes()
+
+    def test_fp32_has_no_error_and_loads_nothing_to_say_so(self) -> None:
+        assert Encoder("./no/such/folder").error == 0
+
+    def test_auto_follows_the_processor_and_travels_as_decided(
+        self, tiny: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encoder = Encoder(str(tiny), precision="auto")
+        for fast, expected in ((True, "bf16"), (False, "fp32")):
+            monkeypatch.setattr(
+                "torch.cpu.get_capabilities", lambda fast=fast: {"avx512_bf16": fast, "amx_bf16": False}
+            )
+            assert encoder.resolved == expected
+            assert encoder.fingerprint == Encoder(str(tiny), precision=expected).fingerprint
+            assert pickle.loads(pickle.dumps(encoder)).precision == expected
+
+    def test_auto_needs_a_gpu_where_it_is_to_run_on_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert Encoder(device="gpu", precision="auto").resolved == "fp32"
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: not including_emulation)
+        assert Encoder(device="gpu", precision="auto").resolved == "bf16"
+
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_plain_layers_where_none_can_be_packed(
+        self, tiny: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+    ) -> None:
+        packed = Encoder(str(tiny), max_tokens=64, precision=precision).encode(TEXTS[:4])
+        module._load.cache_clear()
+        monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+        try:
+            plain = Encoder(str(tiny), max_tokens=64, precision=precision).encode(TEXTS[:4])
+        finally:
+            module._load.cache_clear()
+        limit = {"fp32": 1e-6, "bf16": 0.02}[precision]
+        assert np.linalg.norm(packed.astype(float) - plain, axis=1).max() < limit
+        exact = Encoder(str(tiny), max_tokens=64).encode(TEXTS[:4])
+        assert (np.linalg.norm(exact.astype(float) - plain, axis=1).max() > 1e-5) == (precision == "bf16")
+
+
+class TestCosineMargin:
+    @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9, 0.97, 0.99, 1.0])
+    @pytest.mark.parametrize("error", [1e-3, 0.01, 0.04])
+    def test_outside_of_it_exact_vectors_decide_alike(self, threshold: float, error: float) -> None:
+        low, high = cosine_margin(threshold, error)
+        rng = np.random.default_rng(3)
+        distances = math.sqrt(2 - 2 * threshold) + rng.uniform(-5, 5, 4000) * error
+        exact = np.arccos(np.clip(1 - np.clip(distances, 0, 2) ** 2 / 2, -1, 1))
+        turn = 2 * math.asin(error / 2)  # the angle by which a unit vector moves over a distance of `error`
+        inexact = np.cos(exact + rng.choice([-2, -1, 0, 1, 2], len(exact)) * turn)
+        assert (np.cos(exact[inexact < low]) < threshold).all()
+        assert (np.cos(exact[inexact > high]) >= threshold).all()
+        assert (inexact < low).any()
+        assert (inexact > high).any() == math.isfinite(high)
+
+    def test_it_is_as_narrow_as_the_triangle_inequality_allows(self) -> None:
+        low, high = cosine_margin(0.98, 0.02)  # a distance of 0.2, give or take 0.04
+        assert low == pytest.approx(1 - 0.24**2 / 2, abs=2e-6)
+        assert high == pytest.approx(1 - 0.16**2 / 2, abs=2e-6)
+
+    def test_exact_vectors_leave_nothing_open(self) -> None:
+        assert cosine_margin(0.97, 0) == (0.97, 0.97)
+
+    def test_where_no_cosine_is_sure(self) -> None:
+        assert cosine_margin(0.9999, 0.02)[1] == math.inf
+        assert cosine_margin(-0.9999, 0.02)[0] == -math.inf
 
 
 class TestBatches:
@@ -214,8 +307,8 @@ class TestFingerprint:
 
 def test_impossible_arguments_are_named_together() -> None:
     with pytest.raises(PlanError) as caught:
-        Encoder(device="tpu", pooling="max", max_tokens=1)
-    assert len(caught.value.faults) == 3
+        Encoder(device="tpu", pooling="max", max_tokens=1, precision="fp16")
+    assert len(caught.value.faults) == 4
 
 
 def test_a_gpu_that_is_not_there() -> None:
