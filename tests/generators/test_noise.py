@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
-import random
 import re
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -19,8 +18,9 @@ from curation.core import records
 from curation.core.encoder import Encoder
 from curation.core.errors import PlanError, RecordError
 from curation.core.registry import Spec
+from curation.generators._noisers_draws import Draws
 from curation.generators._protected import MAX_CHARACTERS, is_masked, mask, unmask
-from curation.generators.noise import MAX_WORDS, NOISERS, Noise
+from curation.generators.noise import CONTEXT_NOISERS, DEFAULTS, MAX_WORDS, NOISERS, Noise
 from tests.shared_data import shared_data
 
 QUESTION = (
@@ -95,6 +95,12 @@ PROTECTED = (
     "'as is, without warranty'",
     "GDPR",
     "New Zealand",
+    "Bank of England",
+    "Smith v. Jones, 123 U.S. 456",
+    "§ 230",
+    "[1]",
+    "pip install requests",
+    "ls -la | grep lease",
     "Tribunal",
     "$x_1 + y$",
 )
@@ -142,11 +148,19 @@ def texts(draw: st.DrawFn) -> tuple[str, list[str]]:
 @given(texts(), st.integers(0, 2**32), st.sampled_from((0.1, 0.5, 1.0)))
 def test_protected_spans_survive(case: tuple[str, list[str]], seed: int, strength: float) -> None:
     text, used = case
+    assert_kept(text, used, expand(text, noisers=[*NOISERS], seed=seed, strength=strength))
     for draft in expand(text, variants=2, seed=seed, strength=strength):
         variant = draft["question"]
         assert {piece: variant.count(piece) for piece in used} == {piece: text.count(piece) for piece in used}
         assert Counter(re.findall(r"\d+", variant)) == Counter(re.findall(r"\d+", text))
         assert variant.count("?") == text.count("?")
+        assert not is_masked(variant)
+
+
+def assert_kept(text: str, used: list[str], drafts: list[Any]) -> None:
+    for draft in drafts:
+        variant = draft["question"]
+        assert {piece: variant.count(piece) for piece in used} == {piece: text.count(piece) for piece in used}
         assert not is_masked(variant)
 
 
@@ -156,7 +170,7 @@ def test_unmask_reverses_mask(text: str) -> None:
     masked, spans = mask(text)
     assert unmask(masked, spans) == text
     assert not re.search(r"\d", masked)
-    assert len(re.findall("[\U000f0000-\U0010fffd]", masked)) == len(spans)
+    assert len(re.findall("[\x80-\x84\x86-\x9f\U000f0000-\U0010fffd]", masked)) == len(spans)
 
 
 def test_private_use_characters_of_the_text_are_not_taken_for_placeholders() -> None:
@@ -181,7 +195,10 @@ def test_a_sentence_capital_is_no_name_but_a_name_at_a_sentence_start_is() -> No
 
 @pytest.mark.parametrize("name", NOISERS)
 def test_every_noiser_does_something(name: str) -> None:
-    text = QUESTION.replace("Thanks a lot.", "") if name == "context" else f"The roof leaks, and I'm tired.\n{QUESTION}"
+    more = "Because of that I want to ask about both the fence and the path. Am I too late if the term has passed?"
+    text = f"The roof leaks, and I'm tired.\n{QUESTION} {more}"
+    if name in {"context", "reorder", "drop"}:
+        text = QUESTION.replace("Thanks a lot.", "") if name == "context" else QUESTION
     changed = [expand(text, identifier=str(number), noisers=[name], strength=1.0)[0] for number in range(20)]
     strategies = {draft["strategy"] for draft in changed if records.REASON not in draft}
     assert strategies == {f"noise:{name}"}
@@ -190,7 +207,7 @@ def test_every_noiser_does_something(name: str) -> None:
 
 def outcomes(name: str, text: str, strength: float = 1.0) -> set[str]:
     masked, spans = mask(text)
-    return {unmask(NOISERS[name](masked, random.Random(seed), strength), spans) for seed in range(60)}
+    return {unmask(NOISERS[name](masked, Draws(seed), strength), spans) for seed in range(60)}
 
 
 @pytest.mark.parametrize(
@@ -228,6 +245,151 @@ def test_typos_spare_short_words_first_and_last_letters_and_words_that_decide() 
         changed = [(old, new) for old, new in pairs if old != new]
         assert {old for old, _ in changed} <= {"employer", "trusted", "premises"}
         assert all(old[0] == new[0] and old[-1] == new[-1] for old, new in changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "variants"),
+    [
+        ("spelling", "I received a lot.", {"I recieved alot."}),
+        ("spelling", "Definitely, i think", {"Definately, i think", "Definitly, i think"}),
+        ("synonyms", "Maybe an error, a big one", {"Perhaps an error, a large one"}),  # `an mistake` is never written
+        ("register", "in order to get in touch", {"in order to make contact", "to get in touch"}),
+        ("abbreviations", "the terms of service, please", {"the ToS, pls"}),
+        ("abbreviations", "the terms, of service", set()),
+        ("word_order", "Can I leave if the roof leaks badly?", {"If the roof leaks badly, can I leave?"}),
+        ("word_order", "If the roof leaks badly, can I leave?", {"Can I leave if the roof leaks badly?"}),
+        ("word_order", "I do not know if the roof leaks badly.", set()),
+        ("word_order", "it is between the owner and the bank.", {"it is between the bank and the owner."}),
+        ("speech", "their", {"there", "they're"}),
+        ("ocr", "burn", {"bum", "bnrn", "biirn"} | {"hurn"}),
+    ],
+)
+def test_words_change_as_the_tables_say(name: str, text: str, variants: set[str]) -> None:
+    found = outcomes(name, text) - {text}
+    assert found <= variants
+    assert bool(found) == bool(variants)
+
+
+def test_ocr_misreads_shapes_and_spares_names() -> None:
+    words = "modern London hotel"
+    for variant in outcomes("ocr", words):
+        assert variant.split()[1] == "London"
+        assert variant != words
+
+
+def test_speech_adds_fillers_between_words() -> None:
+    text = " ".join(["garden"] * 40)
+    assert all(set(re.findall("garden", variant)) == {"garden"} for variant in outcomes("speech", text))
+    assert any("um," in variant for variant in outcomes("speech", text))
+
+
+def test_a_rate_for_each_noiser() -> None:
+    text = "Rent, heating and repairs are due. We received a lot of letters."
+    off = expand(text, variants=20, noisers={"casing": 1.0, "typos": 0, "spelling": 0.0})
+    assert {draft["strategy"] for draft in off} == {"noise:casing"}
+    one = expand(text, variants=4, noisers={"spelling": 1.0})
+    assert {draft["question"].count("recieved") for draft in one} == {1}
+
+
+def test_the_default_noisers_are_known_and_shares() -> None:
+    assert set(DEFAULTS) <= set(NOISERS)
+    assert set(NOISERS) - set(DEFAULTS) == {"ocr", "speech"}
+    assert all(0 < share <= 1 for share in DEFAULTS.values())
+
+
+def test_terms_of_the_plan_stay() -> None:
+    text = "the quiet enjoyment of premises was disturbed by enormous quiet enjoyment problems every evening"
+    for draft in expand(
+        text, variants=20, terms=["quiet enjoyment"], noisers=["typos", "ocr", "synonyms"], strength=1.0
+    ):
+        assert draft["question"].count("quiet enjoyment") == 2
+
+
+def test_abbreviations_of_the_plan_come_beside_and_before_our_own() -> None:
+    own = {"Purchase Order": "PO", "terms of service": "T.o.S.", "terms of sale": "ToSale"}
+    text = "a purchase order, terms of sale and terms of service of a company"
+    assert (
+        expand(text, noisers={"abbreviations": 1.0}, abbreviations=own)[0]["question"]
+        == "a PO, ToSale and T.o.S. of a co"
+    )
+
+
+CONTEXT = (
+    "The deposit is returned within a month. It was raining all day yesterday. Section 12 applies to gardens. "
+    "Nothing grows there in winter. The birds sing."
+)
+
+
+def contexts(name: str, context: str | None = CONTEXT, **arguments: Any) -> list[Any]:
+    record = records.human("a-1", question="May he keep it?", answer="The deposit is due.", context=context)
+    return asyncio.run(Noise(noisers={name: 1.0}, variants=20, **arguments).expand(record, None))
+
+
+def test_context_shuffle_moves_whole_sentences() -> None:
+    drafts = contexts("context_shuffle")
+    assert {tuple(sorted(re.findall(r"[^.]+\.", f" {draft['context']}"))) for draft in drafts} == {
+        tuple(sorted(re.findall(r"[^.]+\.", f" {CONTEXT}")))
+    }
+    assert len({draft["context"] for draft in drafts}) > 5
+    assert {draft["question"] for draft in drafts} == {"May he keep it?"}
+    assert "noise:context_shuffle" in {draft["strategy"] for draft in drafts}
+
+
+def test_context_drop_keeps_what_the_answer_rests_on() -> None:
+    for draft in contexts("context_drop"):
+        assert draft["strategy"] == "noise:context_drop"
+        assert "The deposit is returned within a month." in draft["context"]
+        assert "Section 12" in draft["context"]
+        assert len(draft["context"]) < len(CONTEXT)
+
+
+@pytest.mark.parametrize("name", CONTEXT_NOISERS)
+@pytest.mark.parametrize("context", [None, " ", "One sentence."])
+def test_a_record_without_a_context_to_change_is_rejected(name: str, context: str | None) -> None:
+    assert {draft[records.REASON] for draft in contexts(name, context)} == {"unchanged"}
+
+
+def test_blocks_of_a_shuffled_context_stay_on_their_lines() -> None:
+    block = "    for item in lease:\n        item.sign()"
+    for draft in contexts("context_shuffle", f"We sign. They do not.\n{block}\nThat is all. Nobody came."):
+        assert f"\n{block}\n" in draft["context"]
+
+
+def test_a_context_that_is_too_long_goes_to_the_ledger() -> None:
+    with pytest.raises(RecordError) as caught:
+        contexts("context_drop", "a " * MAX_CHARACTERS)
+    assert caught.value.reason == "too_long"
+
+
+GOLDEN: Final = (
+    (
+        "noise:casing+context+ocr+punctuation+spacing+speech+synonyms+typos",
+        "Hello, 1ong time reaer. My landlord has not got the payment due to well a mistake."
+        " Can he terminate the agreement now? any pointer5 wood be  much appreciated.",
+    ),
+    (
+        "noise:abbreviations+casing+context+ocr+punctuation+spacing+synonyms+typos",
+        "hi every0ne, I attempted to look it up but the pages i found left me more confused. my landlird"
+        " has not received the  pwyment due to a mistake. Can he terminate the agmt now?"
+        " Sorry for the long p0st and tbanks",
+    ),
+)
+
+
+def test_the_same_bytes_on_every_machine() -> None:
+    text = "My landlord has not received the payment, because of a mistake. Can he terminate the agreement now?"
+    drafts = expand(text, noisers=[*NOISERS], seed=3, variants=2)
+    assert tuple((draft["strategy"], draft["question"]) for draft in drafts) == GOLDEN
+
+
+def test_draws_are_even() -> None:
+    rng = Draws(2**63)
+    numbers = [rng.random() for _ in range(10_000)]
+    assert 0 <= min(numbers) < 0.001
+    assert 0.999 < max(numbers) < 1
+    assert abs(np.mean(numbers) - 0.5) < 0.01
+    assert sorted(rng.shuffled(range(9))) == [*range(9)]
+    assert {rng.choice("abc") for _ in range(50)} == set("abc")
 
 
 def test_reorder_puts_a_question_that_stands_alone_first() -> None:
@@ -357,6 +519,13 @@ def test_a_hostile_text_of_the_greatest_length_is_taken(unit: str) -> None:
     [
         ({"noisers": ["tipos"]}, "no noiser is called 'tipos'. Did you mean 'typos'?"),
         ({"noisers": []}, "noisers must name at least one of: drop"),
+        ({"noisers": {"typos": 1.5}}, "the rate of noiser 'typos' must be a number from 0 to 1, not 1.5"),
+        ({"noisers": {"typos": True}}, "the rate of noiser 'typos' must be a number from 0 to 1, not True"),
+        ({"noisers": {"tipos": 0.5}}, "no noiser is called 'tipos'. Did you mean 'typos'?"),
+        ({"noisers": {"typos": 0}}, "noisers must give at least one of them a rate above 0"),
+        ({"terms": "escrow"}, "terms must be words or phrases, none of them blank, not 'escrow'"),
+        ({"terms": [" "]}, "terms must be words or phrases"),
+        ({"abbreviations": {"purchase order": ""}}, "abbreviations must be words or phrases"),
         ({"variants": 0}, "variants must be at least 1, not 0"),
         ({"strength": 0}, "strength must be above 0 and at most 1, not 0"),
         ({"strength": 1.5}, "strength must be above 0 and at most 1, not 1.5"),
@@ -369,5 +538,6 @@ def test_wrong_arguments_are_faults_of_the_plan(arguments: dict[str, Any], messa
 
 def test_it_pickles_with_its_arguments() -> None:
     copy = pickle.loads(pickle.dumps(Noise(variants=2, strength=0.3, noisers=["typos"], seed=7)))
-    assert vars(copy) == {"variants": 2, "strength": 0.3, "noisers": ["typos"], "seed": 7}
+    expected = {"variants": 2, "strength": 0.3, "noisers": ["typos"], "seed": 7, "terms": (), "abbreviations": None}
+    assert {name: getattr(copy, name) for name in expected} == expected
     assert not copy.needs_model
