@@ -7,15 +7,19 @@ Every public argument of `__init__` is kept under its own name, so that a compon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+from curation.core.errors import RecordError
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
 
+    from curation.core.ratings import Scale
     from curation.core.records import Record
 
 
@@ -108,9 +112,29 @@ class Deduper(ABC):
         """All pairs of duplicates within `table`, and between `table` and `against` (not within `against`).
 
         Returns:
-            Columns `id`, `kept_id` (the better of the two by `records.quality_rank`), `similarity`; sorted by
-            (`id`, `kept_id`); the same rows whatever the partitions, workers and order of the input.
+            Columns `id`, `kept_id` (the better of the two), `similarity`; sorted by (`id`, `kept_id`); the same rows
+            whatever the partitions, workers and order of the input. Pairs may be left out that change neither who
+            leaves at `threshold` (`pairs.keep_best`) nor, without `against`, what belongs together; a pair without a
+            similarity says that two records belong together over others.
         """
+
+    def rank(self, table: dd.DataFrame, against: dd.DataFrame | None = None) -> pd.Series | None:
+        """Each record's place, by id, in the order by which `find` tells the better one; None: `quality_rank`'s."""
+        return None
+
+    def match(self, table: dd.DataFrame, against: dd.DataFrame) -> pd.DataFrame:
+        """Each record of `table` that has a duplicate in `against`, with the most similar one, or the smallest id.
+
+        Args:
+            table: records, whose ids are none of `against`.
+            against: what they are compared with.
+
+        Returns:
+            Columns `id` (of `table`), `kept_id` (of `against`), `similarity`; sorted by `id`.
+        """
+        from curation.core.pairs import best_across
+
+        return best_across(self.find(table, against), table["id"].compute())
 
 
 class ChatModel(ABC):
@@ -160,12 +184,38 @@ class Generator(ABC):
             RecordError: no draft at all came of it.
         """
 
+    async def rehearse(self, record: Record, model: ChatModel | None) -> list[Record]:
+        """Asks, for a dry run, all that `expand` would ask if nothing had to be asked again.
+
+        Args:
+            model: fails every request as a RequestError, and counts it; None for a generator that asks nobody.
+
+        Returns:
+            Drafts about as long as `expand`'s: by default without texts of their own, which stand for the parent's.
+        """
+        if model is not None:
+            with suppress(RecordError):
+                await self.expand(record, model)
+        return [{} for _ in range(self.variants)]
+
 
 class Critic(ABC):
     """Scores one record."""
 
     needs_model: ClassVar[bool]
     """Whether `judge` asks a model."""
+
+    @property
+    def gives(self) -> Mapping[str, Scale | None] | None:
+        """Every attribute that `judge` may answer with, and its scale where it is a whole number on one.
+
+        None where they are not known beforehand: then no rule over them can be checked before the run.
+        """
+        return None
+
+    def fingerprint(self) -> str:
+        """What its scores depend on besides its source and its arguments, such as a hash of a file that it has read."""
+        return ""
 
     @abstractmethod
     async def judge(self, record: Record, parent: Record | None, model: ChatModel | None) -> Scores:
@@ -185,6 +235,8 @@ class Exporter(ABC):
 
     folder: str
     """Where its files lie below the output folder, such as `final` or `handoff/qa/nemo`."""
+    needs_left: ClassVar[bool] = False
+    """Whether it writes new records as well that did not get into the dataset: then `write_left` is called."""
 
     @abstractmethod
     def write(self, split: str, rows: Sequence[Record], folder: Path) -> int:
@@ -193,3 +245,6 @@ class Exporter(ABC):
         Returns:
             How many of them were written: one that lacks what this form needs is left out.
         """
+
+    def write_left(self, rows: Sequence[Record], folder: Path) -> None:  # noqa: B027 - most exporters write none
+        """Appends synthetic `rows` that left, as the ledger has them: stage by stage, in order of id within each."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,6 +73,12 @@ class Rule:
                 raise RecordError("missing_score", f"'{self.text}' needs {name}, the scores are {dict(scores)}")
         return next((clause for clause, node in self._clauses if _holds(node, scores)), None)
 
+    def decided(self, scores: Mapping[str, float]) -> str | None:
+        """The first clause that is true whatever the scores are that are missing, or None where there is none yet."""
+        found = ((name, scores.get(name)) for name in self.names)
+        known = {name: value for name, value in found if value is not None and math.isfinite(value)}
+        return next((clause for clause, node in self._clauses if _holds(node, known)), None)
+
 
 def _parse(text: str) -> ast.expr:
     if len(text) > _MAX_LENGTH:
@@ -121,27 +127,41 @@ def _check_operand(node: ast.expr, text: str) -> None:
         raise _fault(text, node.col_offset + 1, "expected the name of a score or a number")
 
 
-def _holds(node: ast.expr, scores: Mapping[str, float]) -> bool:
+def _holds(node: ast.expr, scores: Mapping[str, float]) -> bool | None:
+    """Whether a condition is true; None where that hangs on a score that is missing (Kleene's logic)."""
     match node:
         case ast.BoolOp(op=ast.And(), values=parts):
-            return all(_holds(part, scores) for part in parts)
+            return _all(_holds(part, scores) for part in parts)
         case ast.BoolOp(values=parts):
-            return any(_holds(part, scores) for part in parts)
+            return _not(_all(_not(_holds(part, scores)) for part in parts))
         case ast.UnaryOp(operand=part):
-            return not _holds(part, scores)
+            return _not(_holds(part, scores))
         case ast.Compare(left=left, ops=signs, comparators=others):
             values = [_value(part, scores) for part in (left, *others)]
             pairs = zip(values, signs, values[1:], strict=False)
-            return all(_COMPARISONS[type(sign)](low, high) for low, sign, high in pairs)
+            return _all(_compared(low, sign, high) for low, sign, high in pairs)
     raise AssertionError(f"_check let {ast.dump(node)} through")
 
 
-def _value(node: ast.expr, scores: Mapping[str, float]) -> float:
+def _all(parts: Iterable[bool | None]) -> bool | None:
+    found = set(parts)
+    return False if False in found else None if None in found else True
+
+
+def _not(part: bool | None) -> bool | None:
+    return None if part is None else not part
+
+
+def _compared(low: float | None, sign: ast.cmpop, high: float | None) -> bool | None:
+    return None if low is None or high is None else _COMPARISONS[type(sign)](low, high)
+
+
+def _value(node: ast.expr, scores: Mapping[str, float]) -> float | None:
     match node:
         case ast.Name(id=name):
-            return scores[name]
-        case ast.UnaryOp(op=sign, operand=part):
-            return -_value(part, scores) if isinstance(sign, ast.USub) else _value(part, scores)
+            return scores.get(name)
         case ast.Constant(value=int() | float() as number):
             return float(number)
+        case ast.UnaryOp(op=sign, operand=ast.Constant(value=int() | float() as number)):
+            return -float(number) if isinstance(sign, ast.USub) else float(number)
     raise AssertionError(f"_check let {ast.dump(node)} through")

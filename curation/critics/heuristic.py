@@ -1,8 +1,11 @@
-"""Scores a record by what can be counted, without asking a model: length, copying, relevance and repetition."""
+"""Scores a record by what can be counted, without asking a model: length, copying, relevance, repetition, language."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -10,15 +13,33 @@ from typing import ClassVar, Final
 from curation.core.contracts import ChatModel, Critic, Scores
 from curation.core.encoder import EMBEDDED, Encoder
 from curation.core.errors import RecordError
+from curation.core.ratings import Scale
 from curation.core.records import Record
 from curation.core.vectors import Vectors
 
 _WORD: Final = re.compile(r"\w+(?:['’]\w+)*")
 _DECIMALS: Final = 4  # what is behind them differs between kinds of processors
 
+_SCRIPT_OF: Final = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "FULLWIDTH": "LATIN"}
+_SAMPLE: Final = 2000  # characters of a text by which its script is known
+_FUNCTION_WORDS: Final = {
+    language: frozenset(words.split())
+    for language, words in {
+        "en": "the and of to is that for with was are this not have you my can they would",
+        "de": "der die das und ist nicht mit ein eine den dem auf ich sie für kann wird auch",
+        "fr": "le les des et est une pas pour dans que qui sur avec je vous du mon cette",
+        "es": "el los las y es una por para con no se del mi pero como más puede este",
+        "it": "il gli della e è una per con non che sono del mio ma come più può questo",
+        "pt": "o os das e é uma por para com não se do meu mas como mais pode este",
+        "nl": "het een van en is niet met voor dat op zijn ik de maar kan wordt ook deze",
+    }.items()
+}
+_ALL_FUNCTION_WORDS: Final = frozenset().union(*_FUNCTION_WORDS.values())
+_CLEAR: Final = 0.08  # lead in the share of function words by which a language is told from the others
+
 
 class Heuristic(Critic):
-    """Four scores; it has no opinion of quality, so its `grade` is neutral.
+    """Six scores; it has no opinion of quality, so its `grade` is neutral.
 
     - `length_ratio`: words of the question for each word of the parent's question.
     - `copy_distance`: share of words, in their order, that the question and the parent's do not have in common;
@@ -27,7 +48,11 @@ class Heuristic(Critic):
     - `repetition`: share of the runs of three words that have occurred before, in the question or in the answer,
       whichever repeats itself more; 0 to 1.
 
-    The first two are absent without a parent. A rule that drops what no one would keep:
+    - `overlap`: share of the question's words, function words aside, that the answer takes up; 0 to 1.
+    - `same_language`: 0 where the question or the answer is in another language than the parent's, 1 where not, or
+      where too little tells: languages are told by their script, and seven that Latin letters write by function words.
+
+    The first two, and the last, are absent without a parent. A rule that drops what no one would keep:
     `copy_distance < 0.02 or length_ratio < 0.5 or length_ratio > 2 or relevance < 0.2 or repetition > 0.3`.
 
     Args:
@@ -36,6 +61,12 @@ class Heuristic(Critic):
     """
 
     needs_model: ClassVar[bool] = False
+
+    @property
+    def gives(self) -> Mapping[str, Scale | None]:
+        """The six; of them `same_language` alone is a whole number."""
+        measures = ("length_ratio", "copy_distance", "relevance", "repetition", "overlap")
+        return {**dict.fromkeys(measures), "same_language": (0, 1)}
 
     def __init__(self, encoder: str = EMBEDDED, device: str = "cpu") -> None:
         Encoder(encoder, device)  # refuses wrong arguments now, and loads nothing yet
@@ -55,11 +86,15 @@ class Heuristic(Critic):
         scores = {
             "relevance": self._cosine(question, answer),
             "repetition": max(_repetition(words), _repetition(answer_words)),
+            "overlap": _overlap(words, answer_words),
         }
         parent_words = _words(parent["question"] or "") if parent else []
         if parent_words:
             scores["length_ratio"] = len(words) / len(parent_words)
             scores["copy_distance"] = 1 - SequenceMatcher(None, parent_words, words, autojunk=False).ratio()
+            assert parent is not None
+            pairs = ((record[name] or "", parent[name] or "") for name in ("question", "answer"))
+            scores["same_language"] = float(not any(_speak_differently(text, other) for text, other in pairs))
         return {name: round(score, _DECIMALS) for name, score in scores.items()}
 
     def _cosine(self, question: str, answer: str) -> float:
@@ -81,3 +116,31 @@ def _words(text: str) -> list[str]:
 def _repetition(words: list[str]) -> float:
     runs = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def _overlap(words: Sequence[str], answer_words: Sequence[str]) -> float:
+    asked = set(words) - _ALL_FUNCTION_WORDS or set(words)
+    return len(asked & set(answer_words)) / len(asked)
+
+
+def _speak_differently(text: str, other: str) -> bool:
+    """Whether two texts are in different scripts, or in two languages that are both told by their function words."""
+    (script, language), (other_script, other_language) = _language(text), _language(other)
+    is_other_script = bool(script and other_script) and script != other_script
+    return is_other_script or (bool(language and other_language) and language != other_language)
+
+
+@lru_cache(maxsize=4096)
+def _language(text: str) -> tuple[str, str]:
+    """The script of most letters, and the language of most function words; empty where nothing tells."""
+    letters = Counter(unicodedata.name(sign, "").partition(" ")[0] for sign in text[:_SAMPLE] if sign.isalpha())
+    scripts = Counter[str]()
+    for name, count in letters.items():
+        scripts[_SCRIPT_OF.get(name, name)] += count
+    script = max(scripts, key=lambda name: scripts[name], default="")
+    words = _words(text[:_SAMPLE])
+    shares = sorted(
+        (sum(word in known for word in words) / max(1, len(words)), name) for name, known in _FUNCTION_WORDS.items()
+    )
+    (second, _), (first, language) = shares[-2:]
+    return script, language if first - second >= _CLEAR else ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from curation.core.contracts import ChatModel, Critic, Message, Scores
-from curation.core.parse import read_scores
+from curation.core.parse import REWARD_ATTRIBUTES, read_scores
+from curation.core.ratings import Scale
 from curation.core.records import Record
 
 NEUTRAL_HELPFULNESS = 2.0
@@ -20,6 +22,11 @@ class Reward(Critic):
     """
 
     needs_model: ClassVar[bool] = True
+
+    @property
+    def gives(self) -> Mapping[str, Scale | None]:
+        """The five and `reward`; they are no whole numbers."""
+        return dict.fromkeys((*REWARD_ATTRIBUTES, "reward"))
 
     async def judge(self, record: Record, parent: Record | None, model: ChatModel | None) -> Scores:
         """The model's scores.

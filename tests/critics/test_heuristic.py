@@ -23,6 +23,16 @@ from curation.critics.heuristic import Heuristic
 QUESTION = "my landlord keeps the deposit because of a stain on the carpet may he do that"
 ANSWER = "a landlord may keep only what the repair of the stain costs and must return the rest of the deposit"
 
+LANGUAGES = (
+    "may the landlord keep the deposit for a stain that was not there when I moved in",
+    "darf der Vermieter die Kaution behalten und ist das auch mit einem Fleck erlaubt",
+    "le propriétaire peut-il garder la caution pour une tache qui est dans le salon avec les meubles",
+    "puede el dueño quedarse con la fianza por una mancha que no es del inquilino y los muebles",
+    "может ли хозяин удержать залог за пятно на ковре",
+    "房东可以因为地毯上的污渍扣留押金吗",
+    "هل يجوز للمالك الاحتفاظ بالتأمين",
+)
+
 
 class WordCounts:
     """Vectors of how often each of some words occurs: texts without a common word are orthogonal."""
@@ -82,7 +92,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("parent", [None, "", " …"])
     def test_without_a_parents_words_there_is_nothing_to_compare(self, parent: str | None) -> None:
-        assert set(judge(QUESTION, parent=parent)) == {"relevance", "repetition"}
+        assert set(judge(QUESTION, parent=parent)) == {"relevance", "repetition", "overlap"}
 
     def test_repetition(self) -> None:
         assert judge(QUESTION)["repetition"] == 0
@@ -96,6 +106,27 @@ class TestCounting:
         assert judge("landlord deposit", answer="deposit landlord")["relevance"] == 1
         assert judge("landlord deposit", answer="beer")["relevance"] == 0
         assert judge("landlord", answer="landlord deposit")["relevance"] == round(2**-0.5, 4)
+
+    def test_overlap(self) -> None:
+        assert judge("may the landlord keep beer", answer="The landlord: beer!")["overlap"] == 0.5
+        assert judge("the landlord", answer="beer of the landlord")["overlap"] == 1
+        assert judge("landlord", answer="the beer")["overlap"] == 0
+        assert judge("is it beer", answer="beer")["overlap"] == 0.5
+        assert judge("is that beer", answer="beer is that")["overlap"] == 1
+
+    @pytest.mark.parametrize("index", range(len(LANGUAGES)))
+    def test_same_language(self, index: int) -> None:
+        for other, text in enumerate(LANGUAGES):
+            scores = judge(f"{text} beer", parent=f"{LANGUAGES[index]} beer")
+            assert scores["same_language"] == float(index == other), text
+
+    def test_the_answers_language_counts_as_well(self) -> None:
+        assert judge(QUESTION, answer=f"{LANGUAGES[1]} beer", parent=QUESTION)["same_language"] == 0
+
+    @pytest.mark.parametrize("text", ["beer", "stain 12 34", "42 carpet!"])
+    def test_where_too_little_tells_the_language_is_the_same(self, text: str) -> None:
+        assert judge(text, parent=QUESTION)["same_language"] == 1
+        assert judge(QUESTION, parent=text)["same_language"] == 1
 
     def test_a_text_is_encoded_once(self, word_counts: type[WordCounts]) -> None:
         for question in ("landlord", "deposit", "landlord"):
