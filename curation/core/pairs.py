@@ -93,6 +93,42 @@ def keep_best(pairs: pd.DataFrame, rank: pd.Series | Mapping[str, int], threshol
     return removed.sort_values("id", ignore_index=True)
 
 
+def best_across(pairs: pd.DataFrame, own: Iterable[str]) -> pd.DataFrame:
+    """Of pairs that hold one of `own` and one of another set, the most similar for each of `own`.
+
+    Records with a similarity of 1 are equal: what one of them is similar to, all are.
+
+    Args:
+        pairs: columns `id`, `kept_id` (in either order), `similarity`.
+        own: ids of one of the two sets, none of which the other has.
+
+    Returns:
+        Columns `id` (of `own`), `kept_id` (the smaller id where two are equally similar), `similarity`; sorted by id.
+    """
+    if pairs.empty:
+        return pairs[list(PAIR_COLUMNS)]
+    wanted = pd.Index(own)
+    names = pd.unique(pairs[["id", "kept_id"]].to_numpy(dtype=object).ravel())
+    groups = connected_groups(names, pairs[pairs["similarity"] == 1])
+    equals = pd.DataFrame({"name": groups.index, "group": groups.to_numpy()})
+    turned = pairs.rename(columns={"id": "kept_id", "kept_id": "id"})[pairs.columns]
+    itself = pd.DataFrame({"id": names, "kept_id": names, "similarity": 1.0})
+    both = pd.concat([pairs, turned, itself], ignore_index=True)
+    both = both.assign(one=both["id"].map(groups), other=both["kept_id"].map(groups))
+    near = both.groupby(["one", "other"], as_index=False)["similarity"].max()
+    mine = equals["name"].isin(wanted)
+    across = near.merge(equals[mine], left_on="one", right_on="group").merge(
+        equals[~mine].groupby("group", as_index=False)["name"].min(),
+        left_on="other",
+        right_on="group",
+        suffixes=("", "_kept"),
+    )
+    best = across.sort_values(["name", "similarity", "name_kept"], ascending=[True, False, True]).drop_duplicates(
+        "name"
+    )
+    return best[["name", "name_kept", "similarity"]].set_axis(list(PAIR_COLUMNS), axis=1).reset_index(drop=True)
+
+
 def _ranks_of(ids: pd.Series, ranks: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     found = ranks.reindex(ids.to_numpy())
     if found.isna().any():

@@ -14,6 +14,9 @@ That holds for exact numbers. With vectors of norm up to 1.001 in single precisi
 - the product in single precision, in any order, fused or not: (k + 1) · 2⁻²⁴ of ‖x‖‖y‖.
 
 Together that is below 2e-5, a fifth of `MARGIN`.
+
+Products of numbers that are rounded to bfloat16, which have 8 significant bits, and of which the result is rounded
+likewise, are off by 3 · 2⁻⁹ of ‖x‖‖y‖ more: `HALF_MARGIN` holds for them.
 """
 
 from __future__ import annotations
@@ -31,10 +34,17 @@ Axes: TypeAlias = npt.NDArray[np.float64]
 MARGIN: Final = 1e-4
 """A single-precision product of sketches, or of unit vectors with up to 1,500 dimensions, is never so far too low."""
 
+HALF_MARGIN: Final = 6e-3
+"""A product of such numbers in bfloat16 is never so far too low."""
+
 MOST_AXES: Final = 128
 
 _NUMBERS_OF_AXES: Final = (8, 16, 24, 32, 48, 64, 96, MOST_AXES)
-_CHECKING: Final = 128  # what to look at one pair costs, in full products of a pair as part of a block, on a CPU
+_CHECKING: Final = 180  # what to look at one pair costs, in full products of a pair as part of a block, on a CPU
+_LOOKING: Final = 8  # what to look at one product costs, in multiplications of a product as part of a block
+_HALF: Final = 0.35  # what a multiplication in bfloat16 costs
+_ROW: Final = 4096  # products of which one that passes has all of them looked at
+_UNSEEN: Final = 2  # of vectors that the axes were not made from, so many times as many pass
 _WORTHWHILE: Final = 0.5  # share of the full product's cost above which sketches aren't worth their own
 
 
@@ -83,19 +93,33 @@ def worthwhile_axes(sample: Vectors, threshold: float) -> Axes | None:
     finite = sample[np.isfinite(sample).all(axis=1)]
     dimensions = sample.shape[1]
     axes = principal_axes(finite, MOST_AXES)
-    pairs = _passing(finite, threshold)
+    pairs = _passing(finite, threshold - MARGIN)
     best, least = None, _WORTHWHILE * dimensions
     for number in _NUMBERS_OF_AXES:
         if number >= least:  # the cost of the product alone
             break
-        mistaken = _passing(sketch(finite, axes[:, :number]), threshold) - pairs
-        cost = number + _CHECKING * dimensions * max(mistaken, 0.0)
+        sketches = sketch(finite, axes[:, :number])
+        mistaken = _UNSEEN * max(_passing(sketches, threshold - MARGIN) - pairs, 0.0)
+        rows = 1.0 - max(0.0, 1.0 - _UNSEEN * _passing(sketches, threshold - HALF_MARGIN)) ** _ROW
+        cost = (
+            _LOOKING
+            + number * (_HALF if multiplies_halves() else 1.0)
+            + rows * (number + _LOOKING)
+            + _CHECKING * dimensions * mistaken
+        )
         if cost < least:
             best, least = axes[:, :number], cost
     return None if best is None else np.ascontiguousarray(best)
 
 
-def _passing(vectors: Vectors, threshold: float) -> float:
-    """The share of all pairs whose product reaches the threshold, or might."""
+def multiplies_halves() -> bool:
+    """Whether this processor multiplies bfloat16 numbers faster than single-precision ones."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _passing(vectors: Vectors, lowest: float) -> float:
+    """The share of all pairs whose product is so high."""
     pairs = len(vectors) * (len(vectors) - 1) / 2
-    return float(np.count_nonzero(np.triu(vectors @ vectors.T >= threshold - MARGIN, 1))) / max(pairs, 1.0)
+    return float(np.count_nonzero(np.triu(vectors @ vectors.T >= lowest, 1))) / max(pairs, 1.0)

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -91,12 +92,7 @@ def take(files: npt.NDArray[np.object_], rows: npt.NDArray[np.int64]) -> Vectors
     """Vectors by file and row, as `VectorCache.index` names them; shape (len(files), dimensions)."""
     parts: list[tuple[npt.NDArray[np.intp], Vectors]] = []
     for file, places in pd.Series(files).groupby(files, sort=False).indices.items():
-        table = _mapped(Path(file))
-        if table is None:
-            raise CurationError(f"{file}: embeddings have vanished or are damaged while in use; start again")
-        chunk = table.column("vector").combine_chunks()
-        vectors = chunk.flatten().to_numpy().reshape(len(chunk), -1)
-        parts.append((places, vectors[rows[places]]))
+        parts.append((places, _vectors_in(Path(file))[rows[places]]))
     result = np.empty((len(files), parts[0][1].shape[1] if parts else 0), dtype=np.float32)
     for places, vectors in parts:
         result[places] = vectors
@@ -119,6 +115,17 @@ def load_vectors(cache: str | Path, fingerprint: str, hashes: Sequence[str]) -> 
     if missing:
         raise CurationError(f"{cache}: {missing} of {len(hashes)} embeddings are missing for encoder {fingerprint}")
     return take(places["file"].to_numpy(dtype=object), places["row"].to_numpy(dtype=np.int64))
+
+
+@lru_cache(maxsize=4096)
+def _vectors_in(path: Path) -> Vectors:
+    """All vectors of a file, which stay on disk until they are looked at."""
+    table = _mapped(path)
+    if table is None:
+        raise CurationError(f"{path}: embeddings have vanished or are damaged while in use; start again")
+    chunk = table.column("vector").combine_chunks()
+    vectors: Vectors = chunk.flatten().to_numpy().reshape(len(chunk), -1)
+    return vectors
 
 
 def _mapped(path: Path) -> pa.Table | None:

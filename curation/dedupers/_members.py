@@ -43,21 +43,23 @@ def members(partitions: Sequence[Any], own: int, keys: Keys) -> pd.DataFrame:
         keys: runs on the workers; only what it answers with and narrow columns come back.
 
     Returns:
-        Columns `id`, `rank` (`quality_rank` over both tables), `new` (of the table itself), `partition`, `row` (place
-        in its partition), and those of `keys`.
+        Columns `id`, `origin`, `round`, `rank` (`quality_rank` over both tables), `new` (of the table itself),
+        `partition`, `row` (place in its partition), and those of `keys`, of which those whose names begin with `key`
+        tell what is equal.
     """
     import dask
 
     narrow = dask.delayed(_narrow)
     parts = dask.compute(*(narrow(part, keys) for part in partitions))
     if not parts:
-        return pd.DataFrame(columns=["id", "rank", "new", "partition", "row"])
+        return pd.DataFrame(columns=["id", "origin", "round", "rank", "new", "partition", "row"])
     found = pd.concat(
         [part.assign(partition=number, new=number < own) for number, part in enumerate(parts)], ignore_index=True
     )
     found["rank"] = quality_rank(found)
     names = [name for name in found.columns if name.startswith("key")]
-    return found.loc[found[names].notna().all(axis=1), ["id", "rank", "new", "partition", "row", *names]]
+    narrow = found.drop(columns=["length", "question_score", "answer_score"])
+    return narrow[found[names].notna().all(axis=1)].reset_index(drop=True)
 
 
 def _narrow(rows: pd.DataFrame, keys: Keys) -> pd.DataFrame:
@@ -87,25 +89,31 @@ def pairs_of_equals(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs_of_near(records: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of records from pairs of keys, the better record second.
+    """Pairs of records from pairs of keys: each record of the worse key with the best one of the better key.
+
+    More pairs would say no more: who leaves because of another record of a key leaves because of its best one as well,
+    or of what that one leaves for.
 
     Args:
         records: columns `id`, `rank`, `new`, `key`.
         near: columns `first`, `second` (different keys), `similarity`.
     """
-    narrow = records[["key", "id", "rank", "new"]]
-    both = near.merge(narrow, left_on="first", right_on="key").merge(
-        narrow, left_on="second", right_on="key", suffixes=("_first", "_second")
-    )
-    both = both[both["new_first"] | both["new_second"]]
-    first_is_better = both["rank_first"] < both["rank_second"]
-    return pd.DataFrame(
+    narrow = records[["key", "id", "rank", "new"]].sort_values("rank")
+    best = narrow.drop_duplicates("key")
+    rank = best.set_index("key")["rank"]
+    swap = rank.reindex(near["first"]).to_numpy() > rank.reindex(near["second"]).to_numpy()
+    turned = pd.DataFrame(
         {
-            "id": both["id_second"].where(first_is_better, both["id_first"]),
-            "kept_id": both["id_first"].where(first_is_better, both["id_second"]),
-            "similarity": both["similarity"],
+            "better": near["second"].where(swap, near["first"]),
+            "worse": near["first"].where(swap, near["second"]),
+            "similarity": near["similarity"],
         }
     )
+    both = turned.merge(best, left_on="better", right_on="key").merge(
+        narrow, left_on="worse", right_on="key", suffixes=("_kept", "")
+    )
+    listed = both.loc[both["new"] | both["new_kept"], ["id", "id_kept", "similarity"]]
+    return listed.set_axis(["id", "kept_id", "similarity"], axis=1)
 
 
 def in_order(*pairs: pd.DataFrame) -> pd.DataFrame:

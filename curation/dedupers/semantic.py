@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
-from itertools import pairwise
-from tempfile import TemporaryDirectory
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,39 +12,82 @@ import numpy.typing as npt
 import pandas as pd
 
 from curation.core.contracts import Deduper
-from curation.core.encoder import EMBEDDED, Encoder
-from curation.core.errors import CurationError, PlanError
-from curation.core.pairs import COMPARED, compared_texts
-from curation.core.sketch import MARGIN, Axes, sketch, worthwhile_axes
-from curation.core.vectors import VectorCache, Vectors, hash_of, take
+from curation.core.encoder import EMBEDDED, Encoder, cosine_margin
+from curation.core.errors import PlanError
+from curation.core.pairs import best_across, connected_groups, keep_best
+from curation.core.records import digest, seed_of
+from curation.core.sketch import Axes, worthwhile_axes
+from curation.dedupers._contrasts import Contrasts, contrasting
+from curation.dedupers._crowd import leaders
+from curation.dedupers._embeddings import Hashes, Library, different_texts, folder_of, keys_of
 from curation.dedupers._members import check_by, in_order, members, pairs_of_equals, pairs_of_near, partitions_of
+from curation.dedupers._near import (
+    BINS,
+    DECIMALS,
+    Block,
+    Found,
+    Places,
+    Sampling,
+    Surveyed,
+    near_pairs,
+    nearest,
+    similarities,
+    survey,
+)
+from curation.dedupers._rapids import Clustering, find_with_rapids, require_rapids
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
 
-DECIMALS: Final = 6
-"""Similarities are rounded to so many places, and judged as rounded: single-precision vectors hold no more."""
+KEEPS: Final = ("best", "hard", "easy", "random")
+ENGINES: Final = ("torch", "rapids")
 
-_TEXTS_PER_FILE: Final = 1024  # what is lost at most of a worker's embeddings when it is killed
-_PAIRS_AT_ONCE: Final = 16384  # re-checked at a time
 _SAMPLE: Final = 2000  # vectors that the axes are chosen by: more would hardly turn them
-_PANEL: Final = {"cpu": 256, "gpu": 8192}  # rows multiplied at a time: a panel stays in a processor's cache
-_WORTH_CHECKING: Final = 1 / 256  # share of a block's pairs above which one full product is cheaper than to check each
+_DECIDED_AT_ONCE: Final = 65536  # pairs that one task decides again
+_CENTRED_AT_ONCE: Final = 16384  # texts
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How near records are to each other, and what thresholds would do.
+
+    Args:
+        records: how many have a text to compare.
+        texts: how many of their texts differ after `pairs.normalize`.
+        counts: pairs of different texts in each hundredth, by its lower bound in hundredths.
+        pairs: columns `id`, `kept_id` (the better one), `similarity`, `bin` (the hundredth in which the pair is
+            counted): some pairs of each of the hundredths that were asked for, the nearest first.
+        removed: how many records leave, by threshold, ascending.
+    """
+
+    records: int
+    texts: int
+    counts: dict[int, int]
+    pairs: pd.DataFrame
+    removed: dict[float, int]
 
 
 class Semantic(Deduper):
     """Pairs of records whose embeddings' cosine is at or above a threshold.
 
-    The workers embed the texts that the cache does not hold yet, then compare blocks of vectors with each other. A
-    product of short sketches (`core/sketch.py`) bounds all cosines of two blocks from above, and only pairs whose bound
-    reaches the threshold are looked at; where that are too many, the full product of the two blocks takes its place.
-    Either finds candidates, and misses none; what is a pair decides a double-precision product, so that sketches,
-    blocks, devices and workers change nothing. Memory: a task holds the vectors of two blocks, a few rows of their
-    product, and up to 40 times `block_size`² bytes where nearly everything in it is a pair; the workers together hold
-    a sketch a compared text (at most 516 bytes); the driver holds a few numbers a record, and all pairs.
+    Records whose texts are equal after `pairs.normalize` are merged first: each is paired with the best of them alone,
+    at similarity 1, and the best one's text stands for them all. The workers embed the texts that the cache does not
+    hold yet, then compare blocks of vectors with each other (`_near.py`): exactly, with no pair missed.
+
+    In ordinary data all pairs of different texts are found. Of two texts with more than 256 near ones each (a crowd: a
+    template that was filled in often) the pair is left out, unless it is needed to tell who leaves, by
+    `pairs.keep_best` at `threshold`, or what belongs together: then a pair without a similarity joins two records.
+
+    With vectors of half precision, pairs whose cosine is too close to a bound to be told are decided again by vectors
+    of single precision, as are all texts in crowds. So the precision changes similarities by a few thousandths, but not
+    what leaves.
+
+    Memory: a task holds the vectors of two blocks, a few rows of their product, and up to 40 bytes a listed pair; the
+    workers together hold a sketch a compared text (at most 516 bytes), one task the vectors of all texts in crowds; the
+    driver holds a few numbers a record, and all listed pairs.
 
     Args:
-        threshold: lowest cosine of a pair, above 0 and at most 1.
+        threshold: lowest cosine because of which a record leaves, above 0 and at most 1.
         by: `question` (with its title), `answer`, `both` (embedded apart; the similarity is the smaller of the two),
             or `text` (title, question and answer as one text). A record without any text to compare is a duplicate
             of nothing.
@@ -56,6 +96,18 @@ class Semantic(Deduper):
         cache: folder for the embeddings, which all workers see; what it holds is never embedded again. None: a
             temporary folder on this machine.
         block_size: vectors a side of a block.
+        lowest: lowest cosine of a pair that is listed, where that is below `threshold`.
+        keep: which one of several similar records is the better, after human before synthetic and an earlier round
+            before a later one: `best`, as `records.quality_rank` says; `hard`, the one furthest from the mean of all
+            vectors; `easy`, the one nearest to it; or `random`. The last three are NeMo Curator's, which measures from
+            the mean of a cluster.
+        precision: see `Encoder`; `hard` and `easy` take vectors of single precision, whatever it says.
+        guard: whether records stay whose texts say something different by their words (`contrast.contrast`), however
+            near their vectors are. Such pairs join records without a similarity.
+        pooling: see `Encoder`.
+        engine: `torch`, or `rapids`: NeMo Curator's own search (`_rapids.py`) on its own embeddings (`_crossfit.py`),
+            which needs RAPIDS and misses pairs; `match` is torch's all the same.
+        rapids: arguments of `_rapids.Clustering`, which `rapids` alone heeds: they change what it misses.
     """
 
     def __init__(
@@ -66,265 +118,374 @@ class Semantic(Deduper):
         device: str = "cpu",
         cache: str | None = None,
         block_size: int = 4096,
+        lowest: float | None = None,
+        keep: str = "best",
+        precision: str = "fp32",
+        guard: bool = False,
+        pooling: str | None = None,
+        engine: str = "torch",
+        rapids: Mapping[str, Any] | None = None,
     ) -> None:
         check_by("semantic", by)
-        if not 0 < threshold <= 1:
-            raise PlanError([f"deduper 'semantic': threshold is a cosine above 0 and at most 1, not {threshold}"])
+        for name, value in (("threshold", threshold), ("lowest", lowest)):
+            if value is not None and not 0 < value <= 1:
+                raise PlanError([f"deduper 'semantic': {name} is a cosine above 0 and at most 1, not {value}"])
         if block_size < 1:
             raise PlanError([f"deduper 'semantic': block_size is at least 1, not {block_size}"])
+        if keep not in KEEPS:
+            raise PlanError([f"deduper 'semantic': keep is one of {', '.join(KEEPS)}, not '{keep}'"])
+        if engine not in ENGINES:
+            raise PlanError([f"deduper 'semantic': engine is one of {', '.join(ENGINES)}, not '{engine}'"])
         self.threshold = threshold
         self.by = by
         self.encoder = encoder
         self.device = device
         self.cache = cache
         self.block_size = block_size
+        self.lowest = lowest
+        self.keep = keep
+        self.precision = precision
+        self.guard = guard
+        self.pooling = pooling
+        self.engine = engine
+        self.rapids = rapids
 
     def find(self, table: dd.DataFrame, against: dd.DataFrame | None = None) -> pd.DataFrame:
-        """See `Deduper.find`; of records with equal texts each is paired with the best alone, at similarity 1."""
-        partitions, own = partitions_of(table, against)
-        records = members(partitions, own, _Hashes(self.by))
-        keys = [f"key_{number}" for number in range(len(COMPARED[self.by]))]
-        if not records["new"].any():
-            return in_order()
-        encoder = Encoder(self.encoder, self.device)
-        with _folder(self.cache) as folder:
-            cache = VectorCache(folder, encoder.fingerprint)
-            _embed_missing(partitions, records, keys, self.by, encoder, cache)
-            texts = _located(records, keys, cache)
-            axes = worthwhile_axes(_sample(texts, keys), self.threshold)
-            near = near_pairs(texts, self.threshold, axes, self.device, self.block_size)
-        numbers = texts.assign(key=np.arange(len(texts)))[[*keys, "key"]]
-        records = records.merge(numbers, on=keys, validate="m:1")
+        """See `Deduper.find`, and above which pairs are left out."""
+        if self.engine == "rapids":
+            return self._find_with_rapids(table, against)
+        with folder_of(self.cache) as folder:
+            search = self._search(table, against, folder)
+            if not search.records["new"].any():
+                return in_order()
+            records, texts = self._ranked(search)
+            near, chains = search.near(texts, min(self.threshold, self.lowest or 1.0), self.threshold, self.guard)
+        records = self._numbered(records, texts)
+        return in_order(pairs_of_equals(records), pairs_of_near(records, near), _joined(texts, chains))
+
+    def _find_with_rapids(self, table: dd.DataFrame, against: dd.DataFrame | None) -> pd.DataFrame:
+        require_rapids()
+        kept: dict[str, Any] = {"which_to_keep": self.keep} if self.keep != "best" else {}
+        clustering = Clustering(**kept, **(self.rapids or {}))
+        with folder_of(self.cache) as folder:
+            search = self._search(table, against, folder)
+            if not search.records["new"].any():
+                return in_order()
+            texts = search.library.located_by_crossfit(different_texts(search.records, self.by), search.encoder)
+            near = find_with_rapids(texts, min(self.threshold, self.lowest or 1.0), folder, clustering)
+        records = self._numbered(search.records, texts)
         return in_order(pairs_of_equals(records), pairs_of_near(records, near))
 
+    def _numbered(self, records: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+        """The records with the position of their text as `key`."""
+        keys = keys_of(self.by)
+        return records.merge(texts.assign(key=np.arange(len(texts)))[[*keys, "key"]], on=keys, validate="m:1")
 
-def near_pairs(
-    texts: pd.DataFrame, threshold: float, axes: Axes | None, device: str = "cpu", block_size: int = 4096
-) -> pd.DataFrame:
-    """Pairs of different texts, of which one at least is new: the same ones whatever the axes, device and blocks.
-
-    Args:
-        texts: where the vectors are (`file_0`, `row_0`, …, one pair of columns for each compared text), and `new`;
-            new ones first.
-        threshold: lowest similarity of a pair.
-        axes: what to sketch by; None: full products alone.
-        device: `cpu` or `gpu`, for the products.
-        block_size: vectors a side of a block.
-
-    Returns:
-        Columns `first`, `second` (positions in `texts`) and `similarity`.
-    """
-    import dask
-
-    new = int(texts["new"].sum())
-    bounds = [*range(0, new, block_size), *range(new, len(texts), block_size), len(texts)]
-    prepare, compare = dask.delayed(_sketched), dask.delayed(_pairs_between)
-    shared = dask.delayed(axes, traverse=False)  # travels once a worker, as each block does
-    blocks = [
-        (prepare(dask.delayed(_Block.of(texts, start, stop), traverse=False), shared), start < new)
-        for start, stop in pairwise(bounds)
-    ]
-    found = dask.compute(
-        *(
-            compare(block, other, threshold, device)
-            for number, (block, is_new) in enumerate(blocks)
-            for other, _ in blocks[number:]
-            if is_new  # new ones come first: so one of the two is new
+    def match(self, table: dd.DataFrame, against: dd.DataFrame) -> pd.DataFrame:
+        """See `Deduper.match`."""
+        with folder_of(self.cache) as folder:
+            search = self._search(table, against, folder)
+            new = search.records["new"].astype(bool)
+            if not new.any() or new.all():
+                return in_order()
+            own, others = search.records[new], search.records[~new]
+            equal = own[["id", *keys_of(self.by)]].merge(others, on=keys_of(self.by), suffixes=("", "_kept"))
+            texts = pd.concat([different_texts(part, self.by) for part in (own, others)], ignore_index=True)
+            texts, near = search.nearest(texts, self.threshold)
+        names = [
+            part.merge(texts[keys_of(self.by)].reset_index(names="text"), on=keys_of(self.by))[["text", "id"]]
+            for part in (own, others)
+        ]
+        matched = near.merge(names[0], left_on="first", right_on="text").merge(
+            names[1], left_on="second", right_on="text", suffixes=("", "_kept")
         )
-    )
-    return pd.concat(found, ignore_index=True)
+        pairs = pd.concat([equal.assign(similarity=1.0), matched])[["id", "id_kept", "similarity"]]
+        return best_across(in_order(pairs.set_axis(["id", "kept_id", "similarity"], axis=1)), own["id"])
 
-
-@dataclass(frozen=True)
-class _Hashes:
-    """The hash of each compared text, as columns `key_0`, …"""
-
-    by: str
-
-    def __call__(self, rows: pd.DataFrame) -> pd.DataFrame:
-        columns = compared_texts(rows, self.by)
-        silent = [not any(text.strip() for text in row) for row in zip(*columns, strict=True)]
-        return pd.DataFrame(
-            {
-                f"key_{number}": pd.Series(
-                    [None if none else hash_of(text) for text, none in zip(column, silent, strict=True)], dtype=object
-                )
-                for number, column in enumerate(columns)
-            }
-        )
-
-
-@contextmanager
-def _folder(cache: str | None) -> Iterator[str]:
-    if cache is not None:
-        yield cache
-        return
-    with TemporaryDirectory(prefix="curation-embeddings-") as folder:
-        yield folder
-
-
-def _embed_missing(
-    partitions: Sequence[Any],
-    records: pd.DataFrame,
-    keys: Sequence[str],
-    by: str,
-    encoder: Encoder,
-    cache: VectorCache,
-) -> None:
-    """Has the workers embed each text that the cache lacks, once, in the first partition that has it."""
-    import dask
-
-    columns = [
-        records[["partition", "row"]].assign(column=number, hash=records[key]) for number, key in enumerate(keys)
-    ]
-    texts = pd.concat(columns, ignore_index=True).drop_duplicates("hash")
-    missing = texts[~texts["hash"].isin(cache.index().index)]
-    embed = dask.delayed(_embed)
-    dask.compute(
-        *(
-            embed(partitions[number], by, part["column"].to_numpy(), part["row"].to_numpy(), encoder, cache)
-            for number, part in missing.groupby("partition")
-        )
-    )
-
-
-def _embed(
-    rows: pd.DataFrame,
-    by: str,
-    columns: npt.NDArray[np.int64],
-    places: npt.NDArray[np.int64],
-    encoder: Encoder,
-    cache: VectorCache,
-) -> None:
-    """Embeds chosen texts of one partition, and writes them to the cache as it goes."""
-    compared = compared_texts(rows, by)
-    texts = [compared[column][place] for column, place in zip(columns, places, strict=True)]
-    for start in range(0, len(texts), _TEXTS_PER_FILE):
-        batch = texts[start : start + _TEXTS_PER_FILE]
-        hashes = [hash_of(text) for text in batch]
-        if not cache.holds(hashes):  # a task that runs again goes on where it was killed
-            cache.add(hashes, encoder.encode(batch))
-
-
-def _located(records: pd.DataFrame, keys: list[str], cache: VectorCache) -> pd.DataFrame:
-    """The different texts, those of new records first: where their vectors are (`file_0`, `row_0`, …), and `new`."""
-    texts = records.groupby(keys, sort=True)["new"].any().reset_index()
-    index = cache.index()
-    for number, key in enumerate(keys):
-        places = index.reindex(texts[key])
-        missing = int(places["file"].isna().sum())
-        if missing:
-            raise CurationError(
-                f"{cache.folder}: {missing} of {len(texts)} embeddings that the workers wrote can't be found here: "
-                "the folder must be on a file system that this machine and all workers share"
-            )
-        texts[f"file_{number}"] = places["file"].to_numpy(dtype=object)
-        texts[f"row_{number}"] = places["row"].to_numpy(dtype=np.int64)
-    order = texts.sort_values(["new", "file_0", "row_0"], ascending=[False, True, True])  # a block in few files
-    return order.reset_index(drop=True)
-
-
-def _sample(texts: pd.DataFrame, keys: list[str]) -> Vectors:
-    """Vectors of some texts, chosen by hash: the same ones in whatever order and partitions the records come."""
-    order = pd.util.hash_pandas_object(texts[keys], index=False).argsort(kind="stable")
-    vectors = _Block.of(texts.iloc[order[:_SAMPLE]], 0, _SAMPLE).vectors()
-    return vectors.reshape(-1, vectors.shape[-1])
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A run of texts: where in the cache their vectors are, for each compared text, and their sketches."""
-
-    start: int
-    files: list[npt.NDArray[np.object_]]
-    rows: list[npt.NDArray[np.int64]]
-    sketches: Vectors | None = None
-
-    @classmethod
-    def of(cls, texts: pd.DataFrame, start: int, stop: int) -> _Block:
-        """The texts from `start` to `stop`."""
-        part = texts.iloc[start:stop]
-        numbers = range(sum(name.startswith("file_") for name in texts.columns))
-        return cls(
-            start,
-            [part[f"file_{number}"].to_numpy(dtype=object) for number in numbers],
-            [part[f"row_{number}"].to_numpy(dtype=np.int64) for number in numbers],
-        )
-
-    def vectors(self, places: npt.NDArray[np.intp] | slice = slice(None)) -> Vectors:
-        """Those of all texts, or of chosen ones; shape (compared texts, texts, dimensions)."""
-        return np.stack([take(files[places], rows[places]) for files, rows in zip(self.files, self.rows, strict=True)])
-
-
-def _sketched(block: _Block, axes: Axes | None) -> _Block:
-    return block if axes is None else replace(block, sketches=sketch(block.vectors(), axes))
-
-
-def _pairs_between(one: _Block, other: _Block, threshold: float, device: str) -> pd.DataFrame:
-    """The pairs of two blocks, or within one: columns `first`, `second`, `similarity`."""
-    upper, lowest = one.start == other.start, threshold - MARGIN
-    places = None
-    if one.sketches is not None and other.sketches is not None:
-        places = _at_least(lowest, one.sketches, other.sketches, upper, device, _WORTH_CHECKING)
-    if places is None:
-        places = _at_least(lowest, one.vectors(), other.vectors(), upper, device)
-    assert places is not None  # there is room for all of them
-    rows, columns = places.T
-    of_one, first = np.unique(rows, return_inverse=True)
-    of_other, second = np.unique(columns, return_inverse=True)
-    similarity = _cosines(one.vectors(of_one), other.vectors(of_other), first, second)
-    near = similarity >= threshold
-    return pd.DataFrame(
-        {"first": rows[near] + one.start, "second": columns[near] + other.start, "similarity": similarity[near]}
-    )
-
-
-def _at_least(
-    lowest: float, first: Vectors, second: Vectors, upper: bool, device: str, most: float = 1.0
-) -> npt.NDArray[np.int64] | None:
-    """Where the product of two blocks, the smallest over the compared texts, is so high.
-
-    Args:
-        lowest: lowest product that counts.
-        first: shape (compared texts, texts, dimensions or length of a sketch).
-        second: likewise.
-        upper: whether both are the same block, of which each two texts are to be found once.
-        device: `cpu` or `gpu`.
-        most: share of all products up to which places are collected.
-
-    Returns:
-        Rows (place in `first`, place in `second`), or None: there are more than `most`.
-    """
-    import torch
-
-    target, panel = ("cuda" if device == "gpu" else "cpu"), _PANEL[device]
-    left, right = (torch.from_numpy(block).to(target) for block in (first, second))
-    found: list[npt.NDArray[np.int64]] = []
-    room = most * first.shape[1] * second.shape[1]
-    for start in range(0, first.shape[1], panel):
-        products = (torch.mm(one[start : start + panel], other.T) for one, other in zip(left, right, strict=True))
-        hits = reduce(torch.minimum, products) >= lowest
-        places = (hits.triu(start + 1) if upper else hits).nonzero()
-        room -= len(places)
-        if room < 0:
+    def rank(self, table: dd.DataFrame, against: dd.DataFrame | None = None) -> pd.Series | None:
+        """See `Deduper.rank`; records without any text to compare are left out."""
+        if self.keep == "best":
             return None
-        places[:, 0] += start
-        found.append(places.cpu().numpy())
-    everything: npt.NDArray[np.int64] = np.concatenate(found)
-    return everything
+        with folder_of(self.cache) as folder:
+            records, _ = self._ranked(self._search(table, against, folder))
+        return pd.Series(records["rank"].to_numpy(), index=records["id"].to_numpy())
+
+    def survey(self, table: dd.DataFrame, thresholds: Collection[float], wanted: Sampling) -> Survey:
+        """How near all pairs of records are, and how many leave at each of some thresholds: as many as `find` and
+        `pairs.keep_best` would say there.
+
+        Texts that are equal after normalisation count as one. Pairs are drawn by their ids alone. With vectors of half
+        precision pairs are counted by these, a few thousandths off; what leaves, and the similarities of drawn pairs,
+        single precision says.
+
+        Args:
+            table: the records.
+            thresholds: above 0 and at most 1.
+            wanted: what to count and draw.
+
+        Raises:
+            PlanError: the engine is `rapids`, which does not look at all pairs.
+        """
+        if self.engine != "torch":
+            raise PlanError([f"deduper 'semantic': engine '{self.engine}' can't survey all pairs; 'torch' can"])
+        with folder_of(self.cache) as folder:
+            search = self._search(table, None, folder)
+            if search.records.empty:
+                none = in_order().assign(bin=np.empty(0, np.int64))
+                return Survey(0, 0, dict.fromkeys(range(wanted.lowest, BINS), 0), none, dict.fromkeys(thresholds, 0))
+            records, texts = self._ranked(search)
+            found = search.survey(texts, wanted)
+            removed = dict(self._removed(search, records, texts, thresholds))
+        counts = {number: int(count) for number, count in enumerate(found.counts) if number >= wanted.lowest}
+        return Survey(len(records), len(texts), counts, _named(texts, found.drawn), removed)
+
+    def _removed(
+        self, search: _Search, records: pd.DataFrame, texts: pd.DataFrame, thresholds: Collection[float]
+    ) -> Iterator[tuple[float, int]]:
+        """How many records leave, by threshold. What the lowest one finds serves the others as well, but for vectors
+        that decide for one bound alone, and for crowds, whose pairs are listed as one threshold needs them."""
+        numbered, rank = self._numbered(records, texts), pd.Series(records["rank"].to_numpy(), index=records["id"])
+        pairs, again = in_order(), True
+        for threshold in sorted(thresholds):
+            if again:
+                near, chains = search.near(texts, threshold, threshold, self.guard)
+                pairs = in_order(pairs_of_equals(numbered), pairs_of_near(numbered, near), _joined(texts, chains))
+                again = bool(search.error) or len(chains) > 0
+            yield threshold, len(keep_best(pairs, rank, threshold))
+
+    def _search(self, table: dd.DataFrame, against: dd.DataFrame | None, folder: str) -> _Search:
+        partitions, own = partitions_of(table, against)
+        records = members(partitions, own, Hashes(self.by))
+        precision = "fp32" if self.keep in ("hard", "easy") else self.precision
+        precision = resolved(self.encoder, self.device, precision)
+        encoder = Encoder(self.encoder, self.device, self.pooling, precision=precision)
+        return _Search(records, Library(partitions, self.by, folder), encoder, self.block_size)
+
+    def _ranked(self, search: _Search) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The records, with the ranks that `keep` asks for, and their located texts."""
+        records = search.records
+        texts = search.library.located(different_texts(records, self.by), search.encoder)
+        if self.keep == "best":
+            return records, texts
+        keys = keys_of(self.by)
+        if self.keep == "random":
+            liking: Any = [digest(*row) for row in texts[keys].itertuples(index=False)]
+        else:
+            liking = _centrality(texts) * (1 if self.keep == "hard" else -1)
+        liked = records.merge(texts[keys].assign(liking=liking), on=keys, validate="m:1")
+        human = liked["origin"] != "human"
+        ordered = liked.assign(human=human).sort_values(["human", "round", "liking", "rank"])
+        ranked = ordered.assign(rank=np.arange(len(ordered))).drop(columns=["liking", "human"])
+        return ranked, search.library.located(different_texts(ranked, self.by), search.encoder)
 
 
-def _cosines(
-    first: Vectors, second: Vectors, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """The similarity of chosen pairs, the smallest over the compared texts.
+@dataclass(frozen=True)
+class _Search:
+    """Looks for near texts of records.
 
-    Products of single-precision numbers are exact in double precision, and each row is summed on its own in the same
-    order, so a pair's value depends on its two vectors alone.
+    Args:
+        records: see `_members.members`.
+        library: where their vectors are.
+        encoder: whose vectors are compared.
+        block_size: vectors a side of a block.
     """
-    result = np.empty(len(rows))
-    for start in range(0, len(rows), _PAIRS_AT_ONCE):
-        some = slice(start, start + _PAIRS_AT_ONCE)
-        products = np.multiply(first[:, rows[some]], second[:, columns[some]], dtype=np.float64)
-        result[some] = products.sum(axis=-1).min(axis=0)
-    return result.round(DECIMALS)
+
+    records: pd.DataFrame
+    library: Library
+    encoder: Encoder
+    block_size: int
+
+    def near(self, texts: pd.DataFrame, lowest: float, threshold: float, guard: bool) -> tuple[pd.DataFrame, Places]:
+        """Pairs of texts as `Semantic` describes them, and those that join what belongs together.
+
+        Args:
+            texts: located ones, new ones first.
+            lowest: lowest similarity of a listed pair.
+            threshold: lowest similarity because of which one leaves.
+            guard: whether a pair whose words differ in what counts has no similarity.
+
+        Returns:
+            Columns `first`, `second` (positions in `texts`), `similarity`; and rows (position, position).
+        """
+        found = self._near_pairs(texts, cosine_margin(lowest, self.error)[0] if self.error else lowest)
+        crowd, where = found.crowd, texts
+        if self.error:
+            found, crowd, where = self._decided(texts, found, lowest, threshold)
+        pairs = self._guarded(texts, found.pairs, threshold) if guard else found.pairs
+        if not len(crowd):
+            return pairs, found.chains
+        apart = Contrasts(self.library.texts(texts.iloc[crowd])).apart if guard else None
+        led = leaders(where.iloc[crowd], crowd, pairs, texts["rank"].to_numpy(), threshold, apart)
+        return pd.concat([pairs, led], ignore_index=True), found.chains
+
+    @cached_property
+    def error(self) -> float:
+        """How far vectors are at most from those of single precision, as a worker measures it."""
+        import dask
+
+        if self.encoder.precision == "fp32":
+            return 0.0
+        (error,) = dask.compute(dask.delayed(_error_of)(self.encoder))
+        return float(error)
+
+    def nearest(self, texts: pd.DataFrame, lowest: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The located texts, and for each new one the nearest old ones (`_near.nearest`) by single precision."""
+        texts = self.library.located(texts, self.encoder)
+        low, high = cosine_margin(lowest, self.error) if self.error else (lowest, lowest)
+        near = nearest(texts, low, 2 * (high - low), self._axes(texts, low), self.encoder.device, self.block_size)
+        if self.error:
+            chosen = np.union1d(near["first"], near["second"])
+            near["similarity"] = self._similarities(self._precise(texts, chosen), near)
+            near = near[near["similarity"] >= lowest]
+        return texts, near[near["similarity"] == near.groupby("first")["similarity"].transform("max")]
+
+    def survey(self, texts: pd.DataFrame, wanted: Sampling) -> Surveyed:
+        """`_near.survey` of located texts, whose drawn pairs have the similarities of single precision."""
+        draws = np.array([seed_of("survey", identifier) for identifier in texts["id"]], dtype=np.uint64)
+        axes = self._axes(texts, wanted.lowest / BINS)
+        found = survey(texts.assign(draw=draws), wanted, axes, self.encoder.device, self.block_size)
+        if not self.error or found.drawn.empty:
+            return found
+        precise = self._precise(texts, np.union1d(found.drawn["first"], found.drawn["second"]))
+        return replace(found, drawn=found.drawn.assign(similarity=self._similarities(precise, found.drawn)))
+
+    def _near_pairs(self, texts: pd.DataFrame, lowest: float) -> Found:
+        return near_pairs(texts, lowest, self._axes(texts, lowest), self.encoder.device, self.block_size)
+
+    def _guarded(self, texts: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> pd.DataFrame:
+        """The pairs, without a similarity where that would make a record leave whose words say something else."""
+        import dask
+
+        task, partitions = dask.delayed(contrasting), self.library.partitions
+        homes, rows = texts["partition"].to_numpy(), texts["row"].to_numpy()
+        near = pairs[pairs["similarity"] >= threshold]
+        first, second = near["first"].to_numpy(), near["second"].to_numpy()
+        groups = list(near.groupby([homes[first], homes[second]]).indices.items())
+        found = dask.compute(
+            *(
+                task(partitions[one], partitions[other], rows[first[places]], rows[second[places]], self.library.by)
+                for (one, other), places in groups
+            )
+        )
+        apart = np.zeros(len(near), dtype=np.bool_)
+        for (_, places), flags in zip(groups, found, strict=True):
+            apart[places] = flags
+        return pairs.assign(similarity=pairs["similarity"].mask(pairs.index.isin(near.index[apart])))
+
+    def _decided(
+        self, texts: pd.DataFrame, found: Found, lowest: float, threshold: float
+    ) -> tuple[Found, Places, pd.DataFrame]:
+        """What vectors of half precision found, decided by those of single precision where they can't tell.
+
+        Returns:
+            What is near; who is in a crowd; and the texts with the places of their more precise vectors, as far as
+            these were needed.
+        """
+        similarity = found.pairs["similarity"]
+        bounds = [cosine_margin(bound, self.error) for bound in {lowest, threshold}]
+        unsure = np.logical_or.reduce([similarity.between(low, high).to_numpy() for low, high in bounds])
+        pairs = found.pairs[unsure]
+        chosen = np.unique(np.concatenate([pairs["first"], pairs["second"], found.crowd]).astype(np.int64))
+        precise = self._precise(texts, chosen)
+        decided = found.pairs.copy()
+        decided.loc[unsure, "similarity"] = self._similarities(precise, pairs)
+        decided = decided[decided["similarity"] >= lowest]
+        if not len(found.crowd):
+            return Found(decided, found.degrees, found.chains), found.crowd, precise
+        again = self._near_pairs(precise.iloc[found.crowd], lowest)
+        inner = again.pairs.assign(**{end: found.crowd[again.pairs[end]] for end in ("first", "second")})
+        both = pd.concat([decided, inner], ignore_index=True)
+        return Found(both, again.degrees, found.crowd[again.chains]), found.crowd[again.crowd], precise
+
+    def _precise(self, texts: pd.DataFrame, chosen: Places) -> pd.DataFrame:
+        """The texts, of which chosen ones have the places of vectors of single precision."""
+        encoder = Encoder(self.encoder.model, self.encoder.device, self.encoder.pooling, self.encoder.max_tokens)
+        places = [name for name in texts.columns if name.startswith(("file_", "row_"))]
+        located = self.library.located(texts.iloc[chosen].drop(columns=places).assign(position=chosen), encoder)
+        precise = texts.copy()
+        precise.loc[located["position"].to_numpy(), places] = located[places].to_numpy()
+        return precise.astype({name: "int64" for name in places if name.startswith("row_")})
+
+    @staticmethod
+    def _similarities(texts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+        import dask
+
+        task, parts = dask.delayed(_similarities_at), []
+        for start in range(0, len(pairs), _DECIDED_AT_ONCE):
+            part = pairs.iloc[start : start + _DECIDED_AT_ONCE]
+            parts.append(task(Block.of(texts.iloc[part["first"]]), Block.of(texts.iloc[part["second"]])))
+        return pd.Series(np.concatenate([np.empty(0), *dask.compute(*parts)]), index=pairs.index)
+
+    def _axes(self, texts: pd.DataFrame, lowest: float) -> Axes | None:
+        """What to sketch by: the same axes in whatever order and partitions the records come."""
+        order = pd.util.hash_pandas_object(texts[keys_of(self.library.by)], index=False).argsort(kind="stable")
+        vectors = Block.of(texts.iloc[order[:_SAMPLE]]).vectors()
+        return worthwhile_axes(vectors.reshape(-1, vectors.shape[-1]), lowest)
+
+
+def resolved(encoder: str, device: str, precision: str) -> str:
+    """The precision, `fp32` or `bf16`, in which the workers embed: they have the processor, or the GPU, that counts."""
+    import dask
+
+    if precision != "auto":
+        return precision
+    (found,) = dask.compute(dask.delayed(_resolved_here)(encoder, device))
+    return str(found)
+
+
+def _resolved_here(encoder: str, device: str) -> str:
+    return Encoder(encoder, device, precision="auto").resolved
+
+
+def _error_of(encoder: Encoder) -> float:
+    return encoder.error
+
+
+def _similarities_at(one: Block, other: Block) -> npt.NDArray[np.float64]:
+    """Of the first text of one with the first of the other, and so on."""
+    return similarities(one, other, np.arange(len(one)), np.arange(len(other)))
+
+
+def _centrality(texts: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """The cosine of each text's vectors, as one, with the mean of all."""
+    import dask
+
+    blocks = [
+        dask.delayed(Block.of(texts, start, start + _CENTRED_AT_ONCE), traverse=False)
+        for start in range(0, len(texts), _CENTRED_AT_ONCE)
+    ]
+    mean = np.sum(dask.compute(*(dask.delayed(_sum_of)(block) for block in blocks)), axis=0)
+    products = dask.compute(*(dask.delayed(_products_with)(block, mean / np.linalg.norm(mean)) for block in blocks))
+    centrality: npt.NDArray[np.float64] = np.concatenate(products).round(DECIMALS)
+    return centrality
+
+
+def _sum_of(block: Block) -> npt.NDArray[np.float64]:
+    """Shape (compared texts, dimensions)."""
+    total: npt.NDArray[np.float64] = block.vectors().sum(axis=1, dtype=np.float64)
+    return total
+
+
+def _products_with(block: Block, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    products: npt.NDArray[np.float64] = np.einsum("ctd,cd->t", block.vectors(), mean)
+    return products
+
+
+def _named(texts: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """`Survey.pairs` of drawn ones."""
+    ids, rank = texts["id"].to_numpy(dtype=object), texts["rank"].to_numpy()
+    first, second = drawn["first"].to_numpy(), drawn["second"].to_numpy()
+    swap = rank[first] > rank[second]
+    worse, better = ids[np.where(swap, first, second)], ids[np.where(swap, second, first)]
+    pairs = drawn[["similarity", "bin"]].assign(id=worse, kept_id=better)
+    columns = ["id", "kept_id", "similarity", "bin"]
+    return pairs[columns].sort_values(["bin", "similarity", "id"], ascending=[False, False, True], ignore_index=True)
+
+
+def _joined(texts: pd.DataFrame, chains: Places) -> pd.DataFrame:
+    """Pairs without a similarity: each text that `chains` join, and the smallest id of all that it is joined to."""
+    ids = texts["id"].to_numpy(dtype=object)
+    pairs = pd.DataFrame({"id": ids[chains[:, 0]], "kept_id": ids[chains[:, 1]]})
+    groups = connected_groups(pd.unique(pairs.to_numpy(dtype=object).ravel()), pairs)
+    others = groups[groups != groups.index]
+    return pd.DataFrame({"id": others.index, "kept_id": others.to_numpy(), "similarity": np.nan})
