@@ -6,8 +6,10 @@ PEFT curation tutorial; `configs/law.yaml` spells them out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -20,15 +22,19 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from curation.core import registry
+from curation.core.contracts import Critic
 from curation.core.endpoints import normalize_endpoint
 from curation.core.errors import PlanError
-from curation.core.records import TEXT_COLUMNS
+from curation.core.ratings import Scale
+from curation.core.records import COLUMNS, TEXT_COLUMNS
 from curation.core.rules import Rule
+from curation.dedupers._curator_keys import CURATOR_KEYS, from_curator
 
 NVIDIA_ENDPOINT = "https://integrate.api.nvidia.com/v1"
 By = Literal["question", "answer", "both", "text"]
@@ -125,19 +131,93 @@ class ExactPlan(Section):
     by: Literal["question", "answer", "both"] = "both"
 
 
+class FuzzyPlan(Section):
+    """Near duplicates by words: Jaccard index of their runs of `ngram` characters or words at or above `threshold`."""
+
+    threshold: float = Field(0.8, gt=0, le=1)
+    by: By = "question"
+    ngram: int = Field(5, ge=1)
+    unit: Literal["char", "word"] = "char"
+    permutations: int = Field(128, ge=1)
+
+
+class RapidsPlan(Section):
+    """How NeMo Curator's engine clusters; engine `torch` has no clusters, and takes these for compatibility."""
+
+    n_clusters: int | None = Field(None, ge=1)
+    max_iter: int = Field(100, ge=1)
+    random_state: int = Field(1234, ge=0)
+    sim_metric: Literal["cosine", "l2"] = "cosine"
+
+
 class SemanticPlan(Section):
-    """Near duplicates by meaning: cosine of embeddings at or above `threshold`."""
+    """Near duplicates by meaning: cosine of embeddings at or above `threshold`.
+
+    `at_most` lowers the threshold, for what the source holds, until so many records are left. `guard` keeps records
+    that differ in a number, a negation or the order of words. NeMo Curator's keys of its `SemDedupConfig` are taken
+    too, and translated.
+    """
 
     threshold: float = Field(0.97, gt=0, le=1)
     by: By = "question"
     encoder: str = "embedded"
+    pooling: Literal["mean", "cls", "last_token"] | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    keep: Literal["best", "hard", "easy", "random"] = "best"
+    guard: bool = False
+    at_most: int | None = Field(None, ge=1)
+    engine: Literal["torch", "rapids"] = "torch"
+    rapids: RapidsPlan = RapidsPlan()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _curators_words(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        theirs = {key: value for key, value in values.items() if key in CURATOR_KEYS}
+        return {**from_curator(theirs), **{key: value for key, value in values.items() if key not in theirs}}
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> SemanticPlan:
+        if self.pooling == "last_token" and self.engine != "rapids":
+            raise ValueError("pooling by the last token is what engine 'rapids' alone can")
+        return self
 
 
 class DedupPlan(Section):
     """What removes duplicates; null leaves a step out."""
 
     exact: ExactPlan | None = ExactPlan()
+    fuzzy: FuzzyPlan | None = None
     semantic: SemanticPlan | None = SemanticPlan()
+
+
+class AgainstPlan(Section):
+    """What the dataset must not hold: a benchmark, a validation set, an earlier release. Null leaves a check out.
+
+    Sources follow from the paths, as for the plan's own input; `source` and `arguments` hold for all of them. Records
+    are compared as the plan's modifiers leave both: their questions (title and question) for equality, `exact`, and by
+    the cosine of their meaning, `threshold` (by default what `dedup.semantic` says); all their texts for a shared run
+    of `ngram` words.
+    """
+
+    input: list[str] = []
+    source: str = ""
+    arguments: dict[str, Any] = {}
+    exact: bool = True
+    threshold: float | None = Field(0.97, gt=0, le=1)
+    ngram: int | None = Field(13, ge=1)
+
+    @model_validator(mode="after")
+    def _sources_read(self) -> AgainstPlan:
+        _raise_faults(list(dict.fromkeys(fault for spec in self.source_specs() for fault in spec.faults())))
+        if self.input and not (self.exact or self.threshold or self.ngram):
+            raise ValueError("with neither 'exact' nor 'threshold' nor 'ngram' nothing is compared")
+        return self
+
+    def source_specs(self) -> list[registry.Spec]:
+        """The source of each path."""
+        return [_spec_of(self.source or _source_of([path]), [path], {}, self.arguments) for path in self.input]
 
 
 class SplitPlan(Section):
@@ -199,19 +279,97 @@ class ModelPlan(Section):
         return self
 
 
+class CriticPlan(Component):
+    """A critic, and whom it asks.
+
+    `judge` is its own model, where that is not the `generation.judge` of all critics. `as` goes before each of its
+    attributes with an underscore: `rating` becomes `pair_rating`.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    judge: ModelPlan | None = None
+    prefix: str = Field("", alias="as")
+
+    @property
+    def called(self) -> str:
+        """By what `grade_by` names it."""
+        return self.prefix or self.name
+
+    @property
+    def label(self) -> str:
+        """What messages and the ledger call it."""
+        return f"{self.name} as {self.prefix}" if self.prefix else self.name
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Scale | None] | None:
+        """Every attribute that it may give, under the name that it has in a record, with its scale; None: not known."""
+        gives = self.create().gives
+        return None if gives is None else {self.named(name): scale for name, scale in gives.items()}
+
+    @property
+    def begun(self) -> list[str]:
+        """The names of its attributes, or only how they begin where that is all that is known."""
+        return [self.named("")] if self.attributes is None else list(self.attributes)
+
+    @property
+    def grades(self) -> bool:
+        """Whether it has an opinion that can stand for people's votes."""
+        return registry.find("critic", self.name).grade is not Critic.grade
+
+    def named(self, attribute: str) -> str:
+        """The name that an attribute of the critic has in a record."""
+        return f"{self.prefix}_{attribute}" if self.prefix else attribute
+
+    def may_give(self, name: str) -> bool:
+        """Whether an attribute of this name in a record may be one of its."""
+        return name.startswith(self.named("")) if self.attributes is None else name in self.attributes
+
+    def create(self) -> Critic:
+        """The critic; see `registry.Spec.create`."""
+        critic: Critic = self.spec("critic").create()
+        return critic
+
+    @field_validator("prefix")
+    @classmethod
+    def _begins_a_name(cls, value: str) -> str:
+        if value and not (value.isascii() and value.isidentifier()):
+            raise ValueError(f"'{value}' can't begin a name in a rule: take letters, digits and _")
+        return value
+
+    @model_validator(mode="after")
+    def _gives_what_a_record_can_hold(self) -> CriticPlan:
+        try:
+            attributes = self.attributes or {}
+        except PlanError as error:
+            raise ValueError("\n".join(error.faults)) from error
+        _raise_faults(
+            [
+                f"critic '{self.name}' gives '{name}', but a record has a column of that name: give the critic an 'as'"
+                for name in attributes
+                if name in COLUMNS
+            ]
+        )
+        return self
+
+
 class GenerationPlan(Section):
     """Who writes new records, and who judges them by which rule.
 
     `teachers`, where there are any, stand in for `teacher`: each parent is given to one of them, drawn by weight. They
-    take from `teacher` what they don't say themselves.
+    take from `teacher` what they don't say themselves. In the same way `critics` stand in for `critic`, and their own
+    models take from `judge` what they don't say. `drop` is a rule over the scores of all critics together; `grade_by`
+    names the critic that grades, where it is not the first one that can.
     """
 
     generator: Component = Component(name="paraphrase")
     teacher: ModelPlan = ModelPlan(model="nvidia/nemotron-4-340b-instruct", endpoint=NVIDIA_ENDPOINT)
     teachers: list[ModelPlan] = []
-    critic: Component | None = Component(name="reward")
+    critic: CriticPlan | None = Field(default_factory=lambda: CriticPlan(name="reward"))
+    critics: list[CriticPlan] = []
     judge: ModelPlan = ModelPlan(model="nvidia/nemotron-4-340b-reward")
     drop: str | None = None
+    grade_by: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -226,19 +384,53 @@ class GenerationPlan(Section):
     @model_validator(mode="before")
     @classmethod
     def _common_terms(cls, values: Any) -> Any:
-        """What `teacher` says, and a flag such as `--max-in-flight` with it, holds for each of `teachers` too."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("teachers"), list):
+        """What `teacher` says, and a flag such as `--max-in-flight` with it, holds for each of `teachers` too.
+
+        So does what `judge` says for the critics' own models.
+        """
+        if not isinstance(values, Mapping):
             return values
-        common = values["teacher"] if isinstance(values.get("teacher"), Mapping) else {}
-        each = [{**common, **teacher} if isinstance(teacher, Mapping) else teacher for teacher in values["teachers"]]
-        return {**values, "teachers": each}
+        teacher, judge = values.get("teacher"), values.get("judge")
+        shared = dict(values)
+        if isinstance(values.get("teachers"), list):
+            shared["teachers"] = [_with_common(teacher, one) for one in values["teachers"]]
+        if isinstance(values.get("critics"), list):
+            shared["critics"] = [_with_judge(judge, one) for one in values["critics"]]
+        if "critic" in values:
+            shared["critic"] = _with_judge(judge, values["critic"])
+        return shared
 
     @property
     def judge_model(self) -> ModelPlan:
-        """The critic's model; where its plan names no endpoint it is asked where the (first) teacher is."""
-        if self.judge.kind != "openai_compatible":
-            return self.judge
-        return self.judge.model_copy(update={"endpoint": self.judge.endpoint or self.teacher_models[0].endpoint})
+        """The model of the critics that have none of their own."""
+        return self._at_teachers(self.judge)
+
+    def _at_teachers(self, model: ModelPlan) -> ModelPlan:
+        """A critic's model; where its plan names no endpoint it is asked where the (first) teacher is."""
+        if model.kind != "openai_compatible":
+            return model
+        return model.model_copy(update={"endpoint": model.endpoint or self.teacher_models[0].endpoint})
+
+    @property
+    def panel(self) -> list[CriticPlan]:
+        """Who judges."""
+        return self.critics or ([self.critic] if self.critic else [])
+
+    @property
+    def judges(self) -> list[str | None]:
+        """By critic, the name in `asked` of the model that it asks; None for one that asks nobody."""
+        fields = [f"critics.{number}.judge" if self.critics else "critic.judge" for number in range(len(self.panel))]
+        return [
+            (field if critic.judge else "judge") if registry.find("critic", critic.name).needs_model else None
+            for field, critic in zip(fields, self.panel, strict=True)
+        ]
+
+    @property
+    def grader(self) -> int | None:
+        """Which of the critics grades; None where none can."""
+        able = [number for number, critic in enumerate(self.panel) if critic.grades]
+        named = [number for number in able if self.panel[number].called == self.grade_by]
+        return next(iter(named if self.grade_by else able), None)
 
     @property
     def teacher_models(self) -> list[ModelPlan]:
@@ -247,14 +439,14 @@ class GenerationPlan(Section):
 
     @property
     def asked(self) -> list[tuple[str, ModelPlan]]:
-        """The models that the generator and the critic ask, each with the field of the plan that it comes from."""
+        """The models that the generator and the critics ask, each with the field of the plan that it comes from."""
         asked: list[tuple[str, ModelPlan]] = []
         if registry.find("generator", self.generator.name).needs_model:
             names = [f"teachers.{number}" for number in range(len(self.teachers))] or ["teacher"]
             asked += zip(names, self.teacher_models, strict=True)
-        if self.critic and registry.find("critic", self.critic.name).needs_model:
-            asked.append(("judge", self.judge_model))
-        return asked
+        judges = zip(self.judges, self.panel, strict=True)
+        models = {name: self._at_teachers(critic.judge or self.judge) for name, critic in judges if name}
+        return [*asked, *models.items()]
 
     @field_validator("generator")
     @classmethod
@@ -262,21 +454,35 @@ class GenerationPlan(Section):
         _raise_faults(value.spec("generator").faults())
         return value
 
-    @field_validator("critic")
+    @field_validator("critics")
     @classmethod
-    def _critic_exists(cls, value: Component | None) -> Component | None:
-        if value is not None:
-            _raise_faults(value.spec("critic").faults())
+    def _critics_are_told_apart(cls, value: list[CriticPlan]) -> list[CriticPlan]:
+        _raise_faults(_clashes(value))
         return value
 
     @field_validator("drop")
     @classmethod
-    def _rule_reads(cls, value: str | None) -> str | None:
+    def _rule_reads(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None:
             try:
-                Rule.parse(value)
+                rule = Rule.parse(value)
             except PlanError as error:
                 raise ValueError("; ".join(error.faults)) from error
+            _raise_faults(_unknown_attributes(rule, _panel_of(info.data)))
+        return value
+
+    @field_validator("grade_by")
+    @classmethod
+    def _grader_grades(cls, value: str | None, info: ValidationInfo) -> str | None:
+        panel = _panel_of(info.data)
+        if value is None or panel is None:
+            return value
+        able = [critic.called for critic in panel if critic.grades]
+        if able.count(value) > 1:
+            raise ValueError(f"several critics are called '{value}': give them an 'as'")
+        if value not in able:
+            hint = registry.nearest(value, able)
+            raise ValueError(f"no critic that grades is called '{value}'.{hint} There are: {', '.join(able) or 'none'}")
         return value
 
 
@@ -326,12 +532,33 @@ class Plan(Section):
     max_bad_ratio: float = Field(0.01, ge=0, le=1)
     cluster: ClusterPlan = ClusterPlan()
     clean: list[CleanStep] = Field(default_factory=lambda: _law_steps())
+    against: AgainstPlan = Field(default_factory=AgainstPlan)
     dedup: DedupPlan = DedupPlan()
     split: SplitPlan = SplitPlan()
     rounds: RoundsPlan = RoundsPlan()
-    generation: GenerationPlan = GenerationPlan()
+    generation: GenerationPlan = Field(default_factory=GenerationPlan)
     budget: BudgetPlan = BudgetPlan()
     tasks: list[Literal["title", "qa"]] = ["title", "qa"]
+    exporters: list[Component] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_idea_of_near(cls, values: Any) -> Any:
+        """What is near to another set is, unless it says otherwise, what is near for the dedup."""
+        against = values.get("against") if isinstance(values, Mapping) else None
+        if not isinstance(against, Mapping) or "threshold" in against:
+            return values
+        try:
+            semantic = DedupPlan.model_validate(values.get("dedup", {})).semantic
+        except ValidationError:  # told where it stands
+            return values
+        return {**values, "against": {**against, "threshold": semantic.threshold if semantic else None}}
+
+    @field_validator("exporters")
+    @classmethod
+    def _exporters_exist(cls, value: list[Component]) -> list[Component]:
+        _raise_faults([fault for exporter in value for fault in exporter.spec("exporter").faults()])
+        return value
 
     @model_validator(mode="after")
     def _source_reads(self) -> Plan:
@@ -354,16 +581,8 @@ class Plan(Section):
     def source_spec(self) -> registry.Spec:
         """The source with what the plan says elsewhere: the input's paths, how many files, how they are grouped."""
         name = self.source.name or _source_of(self.input)
-        arguments: dict[str, Any] = {}
-        if name in registry.names("source"):
-            takes = registry.parameters("source", name)
-            known = {"num_files": self.num_files, "files_per_partition": self.files_per_partition}
-            arguments = {key: value for key, value in known.items() if key in takes and value is not None}
-            if self.input:
-                arguments["paths" if "paths" in takes else "path"] = (
-                    list(self.input) if "paths" in takes else self.input[0]
-                )
-        return registry.Spec("source", name, {**arguments, **self.source.arguments})
+        known = {"num_files": self.num_files, "files_per_partition": self.files_per_partition}
+        return _spec_of(name, self.input, known, self.source.arguments)
 
 
 Flag = tuple[str, Any]
@@ -437,6 +656,66 @@ def _source_of(paths: list[str]) -> str:
     return next(found, "law_stackexchange")
 
 
+def _with_common(common: Any, own: Any) -> Any:
+    """A model's plan with the terms that it doesn't set itself; what models of another kind don't have is left out."""
+    if not isinstance(common, Mapping) or not isinstance(own, Mapping):
+        return own
+    kind = ModelPlan.model_fields["kind"].default
+    is_other = own.get("kind", common.get("kind", kind)) != common.get("kind", kind)
+    return {**{key: value for key, value in common.items() if not (is_other and key in _OF_ONE_KIND)}, **own}
+
+
+_OF_ONE_KIND = ("model", "endpoint", "arguments")
+
+
+def _with_judge(judge: Any, critic: Any) -> Any:
+    """A critic's plan whose own model has the terms of `judge`."""
+    if not isinstance(critic, Mapping) or not isinstance(critic.get("judge"), Mapping):
+        return critic
+    return {**critic, "judge": _with_common(judge, critic["judge"])}
+
+
+def _panel_of(values: Mapping[str, Any]) -> list[CriticPlan] | None:
+    """The critics among a generation plan's values; None where they are not sound themselves."""
+    if "critics" not in values or "critic" not in values:
+        return None
+    return values["critics"] or ([values["critic"]] if values["critic"] else [])
+
+
+def _clashes(critics: Sequence[CriticPlan]) -> list[str]:
+    """Attributes that two critics give under one name, or may."""
+    faults = []
+    for one, other in combinations(critics, 2):
+        shared = {*filter(other.may_give, one.begun), *filter(one.may_give, other.begun)}
+        if shared:
+            names = ", ".join(f"'{name}'" for name in sorted(shared - {""})) or "what is not known beforehand"
+            faults.append(f"critics '{one.label}' and '{other.label}' both give {names}: set 'as' for one of them")
+    return faults
+
+
+def _unknown_attributes(rule: Rule, panel: Sequence[CriticPlan] | None) -> list[str]:
+    """What a rule asks for that no critic gives."""
+    if panel is None:
+        return []
+    known = [name for critic in panel for name in critic.attributes or ()]
+    return [
+        f"no critic gives '{name}'.{registry.nearest(name, known)} There are: {', '.join(known) or 'none'}"
+        for name in rule.names
+        if not any(critic.may_give(name) for critic in panel)
+    ]
+
+
+def _spec_of(name: str, paths: list[str], known: Mapping[str, Any], given: Mapping[str, Any]) -> registry.Spec:
+    """A source of `paths`, with those `known` arguments that it takes, unless they are `given` otherwise."""
+    arguments: dict[str, Any] = {}
+    if name in registry.names("source"):
+        takes = registry.parameters("source", name)
+        arguments = {key: value for key, value in known.items() if key in takes and value is not None}
+        if paths:
+            arguments["paths" if "paths" in takes else "path"] = list(paths) if "paths" in takes else paths[0]
+    return registry.Spec("source", name, {**arguments, **given})
+
+
 def _read_yaml(file: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -472,7 +751,8 @@ def _lines_of(fault: Any) -> list[str]:
     """pydantic's fault as lines: `path: what is wrong`, with the nearest spelling of an unknown key."""
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = list(_section_at(fault["loc"][:-1]).model_fields)
+        fields = _section_at(fault["loc"][:-1]).model_fields
+        known = [field.alias or name for name, field in fields.items()]
         hint = registry.nearest(str(fault["loc"][-1]), known)
         return [f"{path}: there is no such field.{hint} There are: {', '.join(known)}"]
     if fault["type"] == "value_error":

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curation.config import BudgetPlan, Keys, ModelPlan, Plan
-from curation.core.contracts import ChatModel, Completion, Message
+from curation.config import BudgetPlan, GenerationPlan, Keys, ModelPlan, Plan
+from curation.core.contracts import ChatModel, Completion, Generator, Message
 from curation.core.errors import RecordError, RequestError
 from curation.core.records import Record, child
 from curation.engine import lift
 from curation.engine.run import Run, read_part
-from curation.rounds import curate_source, draw_parents, why_no_rounds
-from curation.stages.synthesize import components, plain
+from curation.rounds import curate_source, draw_parents, read_other, why_no_rounds
+from curation.stages._panel import Panel
+from curation.stages.synthesize import plain
 
 CHARACTERS_PER_TOKEN = 4  # of English text; tokenizers differ by a quarter
 SAMPLE = 200
@@ -42,18 +43,18 @@ def estimate(run: Run, plan: Plan, keys: Keys) -> str:
     Returns:
         A few lines for a person: requests and tokens, at most, over all rounds, if nothing has to be asked again.
     """
-    dataset = [curate_source(run, plan)]
+    dataset = [curate_source(run, plan, read_other(run, plan))]
     obstacle = why_no_rounds(plan, keys)
     if obstacle:
         return f"Dry run: the plan is sound. No synthetic data: {obstacle}. Nothing was sent."
     parents = draw_parents(run, plan, dataset, [], 1)
     rows = [plain(row) for part in parents.parts for row in read_part(str(part)).to_dict("records")]
-    teacher, judge = Counting(), Counting()
-    lift.run_async(_count(plan, rows[:SAMPLE], teacher, judge))
+    teacher, judges = Counting(), {name: Counting() for name in plan.generation.judges if name}
+    lift.run_async(_count(plan, rows[:SAMPLE], teacher, judges))
     scale = len(rows) / max(1, len(rows[:SAMPLE])) * plan.rounds.count
     lines = [f"Dry run: the plan is sound. {len(rows):,} parents a round, {plan.rounds.count} rounds, at most:"]
     forecasts = [*_forecasts("teacher", plan.generation.teacher_models, teacher, scale)]
-    forecasts += _forecasts("critic", [plan.generation.judge_model], judge, scale)
+    forecasts += _critics_forecasts(plan.generation, judges, scale)
     lines += [forecast.line for forecast in forecasts]
     return "\n".join([*lines, *_against_budget(plan.budget, forecasts), "Nothing was sent."])
 
@@ -74,7 +75,19 @@ def _forecasts(who: str, models: Sequence[ModelPlan], counted: Counting, scale: 
     return [_forecast(who, model, counted, scale * model.weight / whole) for model in models]
 
 
-def _forecast(who: str, model: ModelPlan, counted: Counting, scale: float) -> Forecast:
+def _critics_forecasts(plan: GenerationPlan, counted: Mapping[str, Counting], scale: float) -> list[Forecast]:
+    """Of each model that critics ask; it says for which of them where there are several models."""
+    if not counted:
+        return [_forecast("critic", plan.judge_model, Counting(), scale)]
+    models, judges = dict(plan.asked), list(zip(plan.judges, plan.panel, strict=True))
+    labels = {name: ", ".join(critic.label for judge, critic in judges if judge == name) for name in counted}
+    return [
+        _forecast("critic", models[name], own, scale, labels[name] if len(counted) > 1 else "")
+        for name, own in counted.items()
+    ]
+
+
+def _forecast(who: str, model: ModelPlan, counted: Counting, scale: float, whom: str = "") -> Forecast:
     requests, prompt = round(counted.requests * scale), round(counted.prompt_tokens * scale)
     completion = round(counted.completion_tokens * scale)
     asked = f"{model.model or model.kind} at {model.endpoint or 'this machine'}" if counted.requests else "no model"
@@ -82,6 +95,7 @@ def _forecast(who: str, model: ModelPlan, counted: Counting, scale: float) -> Fo
     dollars = (price.prompt * prompt + price.completion * completion) / 1e6 if price else None
     costs = f", ${dollars:,.2f}" if dollars else ""
     out = f"at most {completion:,} out" if completion or not requests else "replies of no stated bound"
+    asked += f", for {whom}" if whom else ""
     line = f"  {who:<8} {requests:>8,} requests, about {prompt:,} tokens in, {out}{costs} ({asked})"
     return Forecast(line, requests, prompt + completion, dollars)
 
@@ -100,15 +114,15 @@ def _against_budget(budget: BudgetPlan, forecasts: Sequence[Forecast]) -> list[s
     ]
 
 
-async def _count(plan: Plan, parents: list[Record], teacher: Counting, judge: Counting) -> None:
-    generator, critic = components(plan.generation)
+async def _count(plan: Plan, parents: list[Record], teacher: Counting, judges: Mapping[str, Counting]) -> None:
+    generator: Generator = plan.generation.generator.spec("generator").create()
+    seats = [(seat.critic, seat.judge) for seat in Panel.of(plan.generation).seats]
     for parent in parents:
-        if generator.needs_model:
-            await _ask(generator.expand(parent, teacher))
-        if critic is not None and critic.needs_model:
-            for index in range(generator.variants):
-                # A variant is about as long as its parent.
-                await _ask(critic.judge(child(parent, index, 1, {}), parent, judge))
+        drafts = await generator.rehearse(parent, teacher if generator.needs_model else None)
+        for row in [child(parent, index, 1, draft) for index, draft in enumerate(drafts)]:
+            for critic, judge in seats:
+                if judge:
+                    await _ask(critic.judge(row, parent, judges[judge]))
 
 
 async def _ask(question: Any) -> None:

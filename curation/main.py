@@ -31,6 +31,8 @@ class _Flag(NamedTuple):
 _FLAGS = {
     "input and output": (
         _Flag("--input", "input", str, "files, folders, globs (default: download the law dataset)", "PATH", nargs="+"),
+        _Flag("--against", "against.input", str, "the same: what matches a record of these leaves", "PATH",
+              nargs="+"),
         _Flag("--output", "output", str, "the run's folder (default: data/curated)", "DIR"),
         _Flag("--num-files", "num_files", int, "read only so many input files (default: all)", "N"),
         _Flag("--files-per-partition", "files_per_partition", int, "input files in one partition (default: 2)", "N"),
@@ -76,12 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from curation.core.errors import CurationError
 
     options = _parser().parse_intermixed_args(arguments)
-    _split_input(options)
+    _split_paths(options)
     try:
         return _run(options)
     except CurationError as error:
         print(f"curation: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `--list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("curation: stopped. The same command goes on from here.", file=sys.stderr)
         return 130
@@ -123,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-in-flight", type=int, metavar="N", help="most requests at a time to an endpoint (default: 64)"
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything and estimate the requests; send none")
+    parser.add_argument(
+        "--list", nargs="*", metavar="WHAT", help="show what there is: everything, a kind, a component, a dotted path"
+    )
     parser.add_argument("--no-progress", action="store_true", help="only the lines that matter")
     return parser
 
@@ -131,18 +139,24 @@ def _run(options: argparse.Namespace) -> int:
     from curation.config import load
 
     plan = load(options.config, _flags(options), options.overrides)
+    if options.list is not None:
+        from curation.catalog import catalog
+
+        print(catalog(options.list, plan if options.config else None))
+        return 0
     keys = _keys(plan, options.api_key)
     from curation import job  # Dask and pandas: not before the plan is known to be sound
 
     return job.run(plan, keys, dry=options.dry_run, quiet=options.no_progress)
 
 
-def _split_input(options: argparse.Namespace) -> None:
+def _split_paths(options: argparse.Namespace) -> None:
     """`--input a.jsonl seed=7`: argparse takes both for paths; what is a key and a value is an override."""
-    paths = options.input or []
-    overrides = [path for path in paths if re.match(r"[a-z_][\w.]*=", path) and not Path(path).exists()]
-    options.input = [path for path in paths if path not in overrides] or None
-    options.overrides = [*overrides, *options.overrides]
+    for name in ("input", "against.input"):
+        paths = getattr(options, name) or []
+        overrides = [path for path in paths if re.match(r"[a-z_][\w.]*=", path) and not Path(path).exists()]
+        setattr(options, name, [path for path in paths if path not in overrides] or None)
+        options.overrides = [*overrides, *options.overrides]
 
 
 def _flags(options: argparse.Namespace) -> list[Flag]:
@@ -169,7 +183,7 @@ def _keys(plan: Plan, key: str | None) -> Keys:
             file=sys.stderr,
         )
         return Keys(SecretStr(key))
-    endpoints = {model.endpoint for model in (*plan.generation.teacher_models, plan.generation.judge_model)}
+    endpoints = {model.endpoint for _, model in plan.generation.asked}
     found = {endpoint: os.environ.get(key_variable(endpoint)) for endpoint in endpoints if endpoint}
     return Keys(endpoints={endpoint: SecretStr(value) for endpoint, value in found.items() if value})
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, field
 
 from curation import stages
-from curation.config import Keys, Plan, key_variable
+from curation.config import Keys, Plan, SemanticPlan, key_variable
 from curation.core.endpoints import is_local
+from curation.core.records import SEED
 from curation.core.registry import Spec
 from curation.engine.run import Run, columns_of
 from curation.engine.store import Manifest, Stage
@@ -33,31 +34,37 @@ class Result:
 
 def curate(run: Run, plan: Plan, keys: Keys) -> Result:
     """Runs the plan; stages that an earlier try published are read back."""
-    result = Result([curate_source(run, plan)])
+    other = read_other(run, plan)
+    result = Result([curate_source(run, plan, other)])
     obstacle = why_no_rounds(plan, keys)
     if obstacle:
         result.ended = f"no synthetic data: {obstacle}"
         run.progress.say(f"Skipping the rounds of generation: {obstacle}.")
     else:
         with stages.asking(run, plan):
-            _rounds(run, plan, keys, result)
+            _rounds(run, plan, keys, result, other)
         run.progress.say(f"Rounds ended: {result.ended}.")
     result.exports = stages.export(run, result.dataset, exporters(plan))
     return result
 
 
-def curate_source(run: Run, plan: Plan) -> Stage:
-    """Reads, cleans, deduplicates and splits the records of the source."""
+def read_other(run: Run, plan: Plan) -> Stage | None:
+    """The set that must stay out of the dataset, where the plan names one."""
+    return stages.reference(run, plan.against, plan.clean, plan.max_bad_ratio) if plan.against.input else None
+
+
+def curate_source(run: Run, plan: Plan, other: Stage | None = None) -> Stage:
+    """Reads, cleans, deduplicates and splits the records of the source; none that matches the other set stays."""
     raw = stages.read(run, plan.source_spec(), plan.max_bad_ratio)
-    table = stages.clean(run, raw, plan.clean, plan.max_bad_ratio, 0)
+    table = _clean(run, plan, raw, other, 0)
     deduped = _dedup(run, plan, table, [], 0)
     return stages.split(run, deduped[-1] if deduped else table, deduped, plan.split, plan.seed)
 
 
 def draw_parents(run: Run, plan: Plan, dataset: list[Stage], used: list[Stage], round_number: int) -> Stage:
-    """The parents of a round: a share of the training records, but no more than could still be wanted."""
+    """The parents of a round: a share of the training records and seeds, but no more than could still be wanted."""
     train = _train_size(dataset)
-    count = max(1, round(plan.rounds.ratio * train)) if plan.rounds.ratio else 0
+    count = max(1, round(plan.rounds.ratio * (train + _seeds(dataset)))) if plan.rounds.ratio else 0
     if plan.rounds.target_size:
         count = min(count, plan.rounds.target_size - train)
     workers = sum(run.client.nthreads().values())
@@ -72,7 +79,7 @@ def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
     if not plan.rounds.ratio:
         return "the ratio of parents is 0"
     for name, model in plan.generation.asked:
-        who = "the critic" if name == "judge" else "the generator"
+        who = {"judge": "the critic", "teacher": "the generator"}.get(name, f"generation.{name}")
         if model.kind != "openai_compatible":
             continue
         if not model.endpoint:
@@ -86,14 +93,15 @@ def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
 
 def exporters(plan: Plan) -> list[Spec]:
     """What is written at the end."""
-    return [Spec("exporter", "jsonl", {}), *(Spec("exporter", "nemo", {"task": task}) for task in plan.tasks)]
+    specs = [Spec("exporter", "jsonl", {}), *(Spec("exporter", "nemo", {"task": task}) for task in plan.tasks)]
+    return [*specs, *(exporter.spec("exporter") for exporter in plan.exporters)]
 
 
-def _rounds(run: Run, plan: Plan, keys: Keys, result: Result) -> None:
+def _rounds(run: Run, plan: Plan, keys: Keys, result: Result, other: Stage | None) -> None:
     used: list[Stage] = []
     for number in range(1, plan.rounds.count + 1):
         size = _train_size(result.dataset)
-        if not size:
+        if not size + _seeds(result.dataset):
             result.ended = "the training split is empty: there is nothing to write new records from"
             return
         if plan.rounds.target_size and size >= plan.rounds.target_size:
@@ -101,7 +109,7 @@ def _rounds(run: Run, plan: Plan, keys: Keys, result: Result) -> None:
             return
         used.append(draw_parents(run, plan, result.dataset, used, number))
         table = written = stages.synthesize(run, used[-1], plan, keys, number)
-        table = stages.clean(run, table, plan.clean, plan.max_bad_ratio, number)
+        table = _clean(run, plan, table, other, number)
         table = [table, *_dedup(run, plan, table, result.dataset, number)][-1]
         if plan.rounds.target_size:
             table = stages.target(run, table, plan.rounds.target_size - size, plan.seed, number)
@@ -120,11 +128,23 @@ def _rounds(run: Run, plan: Plan, keys: Keys, result: Result) -> None:
     )
 
 
+def _clean(run: Run, plan: Plan, table: Stage, other: Stage | None, round_number: int) -> Stage:
+    """What passes the filters, less what matches the other set."""
+    table = stages.clean(run, table, plan.clean, plan.max_bad_ratio, round_number)
+    if other is None:
+        return table
+    semantic = plan.dedup.semantic or SemanticPlan()
+    return stages.decontaminate(run, table, other, plan.against, semantic, plan.cluster.device, round_number)
+
+
 def _dedup(run: Run, plan: Plan, table: Stage, against: list[Stage], round_number: int) -> list[Stage]:
     """The dedup stages that the plan asks for, in order; none where it asks for none."""
     done: list[Stage] = []
     if plan.dedup.exact:
         done.append(stages.exact(run, table, against, plan.dedup.exact, round_number))
+        table = done[-1]
+    if plan.dedup.fuzzy:
+        done.append(stages.fuzzy(run, table, against, plan.dedup.fuzzy, round_number))
         table = done[-1]
     if plan.dedup.semantic:
         device = plan.cluster.device
@@ -133,4 +153,9 @@ def _dedup(run: Run, plan: Plan, table: Stage, against: list[Stage], round_numbe
 
 
 def _train_size(dataset: list[Stage]) -> int:
-    return int((columns_of(dataset, ["split"])["split"] == "train").sum())
+    rows = columns_of(dataset, ["split", "origin"])
+    return int(((rows["split"] == "train") & (rows["origin"] != SEED)).sum())
+
+
+def _seeds(dataset: list[Stage]) -> int:
+    return int((columns_of(dataset[:1], ["origin"])["origin"] == SEED).sum())

@@ -10,8 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+import pandas as pd
+
 from curation import __version__
+from curation.core.agreement import agreement
 from curation.core.records import SPLITS
+from curation.engine.run import read_part
 from curation.engine.spending import shown, spent
 from curation.engine.store import Manifest, Stage, sha256_of
 from curation.stages import SPENDING
@@ -23,7 +28,10 @@ _PACKAGES = ("nemo-curator", "dask", "torch", "transformers", "pandas", "pyarrow
 
 
 def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], ended: str) -> dict[str, Any]:
-    """The contents of `run.json`: each stage's rows and reasons, what was asked and paid, splits, versions."""
+    """The contents of `run.json`: each stage's rows and reasons, what was asked and paid, splits, versions.
+
+    Where several critics judged, also how far they agree.
+    """
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "ended": ended,
@@ -31,6 +39,7 @@ def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], 
         "stages": [_stage(stage.manifest) | {"folder": _folder(stage)} for stage in stages],
         "exports": [_stage(manifest) | {"splits": manifest.settings["splits"]} for manifest in exports],
         "models": {model: shown(tally) for model, tally in spent(root / SPENDING).items()},
+        "agreement": _agreement([stage for stage in stages if stage.manifest.stage == "synthesize"]),
         "versions": {"curation": __version__, "python": platform.python_version(), **_versions()},
     }
 
@@ -57,6 +66,28 @@ def funnel(stages: Sequence[Stage], exports: Sequence[Manifest]) -> Table:
         table.add_section()
         table.add_row("", manifest.stage, f"{manifest.rows_in:,}", f"{manifest.rows_out:,}", "", splits)
     return table
+
+
+def _agreement(judged: Sequence[Stage]) -> list[dict[str, Any]]:
+    """Of all records that several critics scored, those too that the rule dropped for it; none for a single critic."""
+    critics = judged[0].manifest.settings.get("critics", []) if judged else []
+    if len(critics) < 2:
+        return []
+    table = pd.DataFrame(_scores_of(judged))
+    begun = [f"{critic['as']}_" for critic in critics]
+    return agreement(
+        table,
+        [
+            critic["attributes"] or {name: None for name in table if name.startswith(begins)}
+            for critic, begins in zip(critics, begun, strict=True)
+        ],
+    )
+
+
+def _scores_of(judged: Sequence[Stage]) -> list[dict[str, float]]:
+    kept = [text for stage in judged for part in stage.parts for text in read_part(str(part), ["scores"])["scores"]]
+    left = [text for stage in judged for part in stage.left for text in read_part(str(part), ["record"])["record"]]
+    return [orjson.loads(text) for text in [*kept, *(orjson.loads(record)["scores"] or "{}" for record in left)]]
 
 
 def _stage(manifest: Manifest) -> dict[str, Any]:

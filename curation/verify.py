@@ -30,14 +30,15 @@ import pyarrow.parquet as pq
 
 from curation.core.errors import CurationError
 from curation.core.pairs import COMPARED, compared_texts, normalize
-from curation.core.records import HUMAN, LEDGER_COLUMNS, SPLITS, TEXT_COLUMNS, Record, digest, to_json
+from curation.core.records import HUMAN, LEDGER_COLUMNS, SEED, SPLITS, TEXT_COLUMNS, Record, digest, to_json
 from curation.core.vectors import VectorCache, Vectors, hash_of, take
+from curation.dedupers.ngram import RUN_TEXTS, runs_of, words_of
 from curation.engine.journal import Journal
 from curation.engine.spending import DOLLAR, Amount, Budget, shown, spent
 from curation.engine.store import MANIFEST, Manifest, Stage, sha256_of
 from curation.exporters.jsonl import unfold
 from curation.exporters.nemo import FILES
-from curation.report.finished import Finished, batches
+from curation.report.finished import REFERENCE, Finished, batches
 from curation.stages import SPENDING
 from curation.stages.export import merged
 
@@ -97,6 +98,13 @@ class Evidence:
         if not parts:  # an empty dataset has the same columns
             return self._keys(pd.DataFrame(columns=[*_LINEAGE, *TEXT_COLUMNS], dtype=object)).assign(file=None)
         return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """The lineage of what new records are written from and `final/` doesn't hold; `file` is its split."""
+        rows = [batch.to_pandas() for batch in batches(self.run.dataset[0].parts, _LINEAGE)]
+        table = pd.concat(rows or [pd.DataFrame(columns=list(_LINEAGE))], ignore_index=True)
+        return table[table["origin"] == SEED].assign(file=lambda seeds: seeds["split"])
 
     def path_of(self, split: str) -> Path:
         """The final file of a split."""
@@ -309,7 +317,7 @@ def totals(evidence: Evidence) -> Iterator[str]:
     """Whatever the source held or a generator was asked for is in the dataset or in the ledger."""
     human = int((evidence.final["origin"] == HUMAN).sum())
     for origin, entrance, stays, rounds in (
-        ("human", "read", human, evidence.run.rounds[:1]),
+        ("human", "read", human + len(evidence.seeds), evidence.run.rounds[:1]),
         ("synthetic", "synthesize", len(evidence.final) - human, evidence.run.rounds[1:]),
     ):
         came = sum(stage.manifest.rows_in for stage in evidence.run.named(entrance))
@@ -329,7 +337,8 @@ def groups(evidence: Evidence) -> Iterator[str]:
 
 
 def lineage(evidence: Evidence) -> Iterator[str]:
-    """A synthetic record is in train, as its parent is; whoever follows the parents comes to a human record."""
+    """A synthetic record is in train, as its parent is; whoever follows the parents comes to a human record, or to a
+    seed, which no final file holds."""
     final = evidence.final
     is_human = final["origin"] == HUMAN
     humans, made = final[is_human], final[~is_human]
@@ -337,7 +346,8 @@ def lineage(evidence: Evidence) -> Iterator[str]:
         yield f"human record {identifier} has a parent, or another root than itself"
     for identifier in made.loc[made["file"] != "train", "id"]:
         yield f"synthetic record {identifier} is not in train"
-    train = final[final["file"] == "train"].drop_duplicates("id").set_index("id")
+    train = pd.concat([final[final["file"] == "train"], evidence.seeds])
+    train = train[train["file"] == "train"].drop_duplicates("id").set_index("id")
     parents = train.reindex(made["parent_id"])
     for identifier, parent in made.loc[parents["origin"].isna().to_numpy(), ["id", "parent_id"]].to_numpy():
         yield f"synthetic record {identifier}: its parent {parent} is not in train"
@@ -367,7 +377,8 @@ def near(evidence: Evidence) -> Iterator[str]:
     by = evidence.by("semantic")
     if not by:
         raise _NothingToProveError("the plan has no dedup.semantic")
-    texts = _located(evidence, [f"near_{number}" for number in range(len(COMPARED[by]))])
+    names = [f"near_{number}" for number in range(len(COMPARED[by]))]
+    texts = _located(evidence, names)
     for identifier in texts.loc[texts["row_0"].isna(), "id"]:
         yield f"record {identifier} has no vector in embeddings/"
     texts = texts[texts["row_0"].notna()]
@@ -375,10 +386,36 @@ def near(evidence: Evidence) -> Iterator[str]:
         norms = np.linalg.norm(_vectors(block), axis=2)
         for identifier in block.loc[(np.abs(norms - 1) > _UNITY).any(axis=0), "id"]:
             yield f"record {identifier} has a damaged vector in embeddings/"
+    exact = _exact_cosines(evidence, names)
     bound = float(evidence.run.plan["split"]["near"]) + TOLERANCE
     for one, other in combinations(SPLITS, 2):
-        for first, second, cosine in _pairs(texts[texts["file"] == one], texts[texts["file"] == other], bound):
-            yield f"{first} ({one}) and {second} ({other}): cosine {cosine:.4f}"
+        for first, second, found in _pairs(texts[texts["file"] == one], texts[texts["file"] == other], bound):
+            cosine = exact(first, second, found)
+            if cosine >= bound:
+                yield f"{first} ({one}) and {second} ({other}): cosine {cosine:.4f}"
+
+
+def against(evidence: Evidence) -> Iterator[str]:
+    """No record has the question of a record of the other set, or a run of words in common with it.
+
+    Computed anew, on the texts of both as the run left them.
+    """
+    plan = evidence.run.plan.get("against") or {}
+    if not plan.get("input"):
+        raise _NothingToProveError("the plan names no other set")
+    if not (plan["exact"] or plan["ngram"]):
+        raise _NothingToProveError("the plan compares by meaning alone")
+    (reference,) = evidence.run.named(REFERENCE)
+    known: dict[str, str] = {}
+    for batch in batches(reference.parts, ["id", *TEXT_COLUMNS]):
+        rows = batch.to_pandas()
+        for identifier, keys in zip(rows["id"], _against_keys(rows, plan), strict=True):
+            known.update(dict.fromkeys(keys, identifier))
+    for split in SPLITS:
+        for rows in _batches(evidence.path_of(split)):
+            for identifier, keys in zip(rows["id"], _against_keys(rows, plan), strict=True):
+                if shared := sorted(known.keys() & keys):
+                    yield f"record {identifier} ({split}) says what {known[shared[0]]} says"
 
 
 def handoff(evidence: Evidence) -> Iterator[str]:
@@ -428,9 +465,10 @@ CHECKS: Mapping[str, Check] = {
     "ids are unique and in order": ids,
     "every record that came in or was asked for is in final or in the ledger": totals,
     "no group and no root lies in two splits": groups,
-    "synthetic records are in train, as their parents are, and come from human ones": lineage,
+    "synthetic records are in train, as their parents are, and come from human ones or seeds": lineage,
     "no exact duplicates lie in two splits": exact,
     "no near duplicates lie in two splits": near,
+    "no record says what a record of the other set says": against,
     "the hand-off holds the splits' own records, as trainers read them": handoff,
     "what models were paid is logged, and within the budget": bill,
 }
@@ -465,9 +503,9 @@ def _column(files: Sequence[Path], name: str) -> list[Any]:
 
 
 def _parents(evidence: Evidence, stage: Stage) -> Iterator[str]:
-    """Only human records of train are written from."""
+    """Only human records of train, and seeds, are written from."""
     final = evidence.final
-    allowed = set(final.loc[(final["file"] == "train") & (final["origin"] == HUMAN), "id"])
+    allowed = {*final.loc[(final["file"] == "train") & (final["origin"] == HUMAN), "id"], *evidence.seeds["id"]}
     for identifier, count in Counter(_column(stage.parts, "id")).items():
         if identifier not in allowed or count > 1:
             yield f"{evidence.shown(stage.folder)}: {identifier} is no human record of train, or was drawn twice"
@@ -510,16 +548,44 @@ def _in_two_files(final: pd.DataFrame, name: str) -> Iterator[tuple[str, str, st
 def _located(evidence: Evidence, names: Sequence[str]) -> pd.DataFrame:
     """The records with texts to compare: `id`, `file`, and where in the cache the vector of each text is (`file_0`,
     `row_0`, …; null where one of them is missing), sorted so that neighbours lie in few files."""
-    texts = evidence.final.dropna(subset=list(names))
+    places = _places(evidence, names, _near_settings(evidence)["vectors"])
+    return places.sort_values(["file_0", "row_0", "id"], ignore_index=True)
+
+
+def _near_settings(evidence: Evidence) -> Mapping[str, Any]:
     (settings,) = (stage.manifest.settings for stage in evidence.run.rounds[0] if stage.manifest.stage == "near")
-    index = VectorCache(evidence.run.root / "embeddings", settings["vectors"]).index()
+    return settings
+
+
+def _places(evidence: Evidence, names: Sequence[str], vectors: str) -> pd.DataFrame:
+    """`_located` in the order of the records; `vectors` is the fingerprint of the encoder."""
+    texts = evidence.final.dropna(subset=list(names))
+    index = VectorCache(evidence.run.root / "embeddings", vectors).index()
     places = texts[["id", "file"]].reset_index(drop=True)
     for number, name in enumerate(names):
         found = index.reindex(texts[name])
         places[f"file_{number}"] = found["file"].to_numpy(dtype=object)
         places[f"row_{number}"] = found["row"].to_numpy(dtype="float64")
     places.loc[places.isna().any(axis=1), "row_0"] = np.nan
-    return places.sort_values(["file_0", "row_0", "id"], ignore_index=True)
+    return places
+
+
+def _exact_cosines(evidence: Evidence, names: Sequence[str]) -> Callable[[str, str, float], float]:
+    """Tells a pair's cosine by vectors of single precision, where the run took these to decide it, or else as found."""
+    settings = _near_settings(evidence)
+    exact = settings.get("exact_vectors", settings["vectors"])
+    if exact == settings["vectors"]:
+        return lambda _first, _second, found: found
+    places = _places(evidence, names, exact)
+    known = places[places["row_0"].notna()].set_index("id")
+
+    def cosine(first: str, second: str, found: float) -> float:
+        if first not in known.index or second not in known.index:
+            return found
+        one, other = (_vectors(known.loc[[name]]).astype("float64")[:, 0] for name in (first, second))
+        return float((one * other).sum(axis=1).min())
+
+    return cosine
 
 
 def _blocks(texts: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -550,6 +616,19 @@ def _pairs(one: pd.DataFrame, other: pd.DataFrame, bound: float) -> Iterator[tup
                 cosine = float((left[:, row].astype("float64") * right[:, column]).sum(axis=1).min())
                 if cosine >= bound:
                     yield names[row], others[column], cosine
+
+
+def _against_keys(rows: pd.DataFrame, plan: Mapping[str, Any]) -> list[set[str]]:
+    """Hashes of all by which a record may not equal one of the other set: its question, and its runs of words."""
+    found: list[set[str]] = []
+    (questions,) = compared_texts(rows, "question")
+    for question, *texts in zip(questions, *(rows[name] for name in RUN_TEXTS), strict=True):
+        keys = {digest("question", form, size=8)} if plan["exact"] and (form := normalize(question)) else set()
+        if plan["ngram"]:
+            words = [words_of(text) for text in texts if isinstance(text, str)]
+            keys |= {digest("run", run, size=8) for text in words for run in runs_of(text, plan["ngram"])}
+        found.append(keys)
+    return found
 
 
 def _example_faults(line: bytes, split: str, splits: Mapping[str, str], seen: set[str]) -> Iterable[str]:

@@ -29,6 +29,7 @@ from curation.engine.spending import DOLLAR
 from curation.engine.store import Manifest, Stage, Store, write_durably, write_json
 from curation.job import collect_ledger
 from curation.stages._remove import Remove, write_verdicts
+from curation.stages.against import MATCHES
 from curation.stages.dedup import PAIRS
 from curation.stages.export import export
 from curation.stages.split import Assign, assign
@@ -98,10 +99,16 @@ class Builder:
             if name in ("50-exact", "60-near"):
                 pairs = table[["id", "kept_id", "similarity"]].astype({"similarity": "float64"})
                 pairs.to_parquet(folder / PAIRS, index=False)
+            if name == "45-against":
+                found = table.assign(check="exact", detail="exact: title and question", file="bench.jsonl")
+                found.to_parquet(folder / MATCHES, index=False)
             return Remove(name.partition("-")[2], round_number, write_verdicts(folder, table))
 
-        settings = {"vectors": VECTORS} if name == "60-near" else {}
-        return self.stage(name, round_number, _parts(source), decide, settings)
+        settings: dict[str, dict[str, Any]] = {
+            "45-against": {"exact": True, "ngram": 13, "threshold": None},
+            "60-near": {"vectors": VECTORS},
+        }
+        return self.stage(name, round_number, _parts(source), decide, settings.get(name))
 
 
 class _NoCluster:
@@ -144,6 +151,7 @@ def _plan(rounds: int) -> Plan:
     values = {
         "source": {"name": "sample"},
         "clean": [],
+        "against": {"input": ["bench.jsonl"], "threshold": None},
         "rounds": {"count": rounds, "ratio": 0.25},
         "generation": {"generator": {"name": "noise", "arguments": {"variants": 2}}, "critic": None},
     }
@@ -153,6 +161,7 @@ def _plan(rounds: int) -> Plan:
 def _source(build: Builder) -> Stage:
     """Round 0, up to the split."""
     rows = [_record(number) for number in range(40)]
+    build.stage("05-reference", 0, [frame(_benchmark())], lambda _folder: _keep)
     read = build.stage("10-read", 0, [frame(rows[:20]), frame(rows[20:])], lambda _folder: _read)
     clean = build.remove(
         "40-clean",
@@ -169,7 +178,8 @@ def _source(build: Builder) -> Stage:
             ),
         ],
     )
-    exact = build.remove("50-exact", 0, clean, [_verdict(8, "exact_duplicate", 0), _verdict(9, "exact_duplicate", 1)])
+    apart = build.remove("45-against", 0, clean, [])
+    exact = build.remove("50-exact", 0, apart, [_verdict(8, "exact_duplicate", 0), _verdict(9, "exact_duplicate", 1)])
     near = build.remove("60-near", 0, exact, [_verdict(16, "near_duplicate", 24, 0.981)])
 
     def decide(folder: Path) -> Work:
@@ -198,8 +208,9 @@ def _round(build: Builder, dataset: Sequence[Stage], number: int) -> Stage:
         table,
         [{"id": made[0], "reason": "word_count", "field": "question", "score": 31, "bound": "WordCountFilter()"}],
     )
+    apart = build.remove("45-against", number, clean, [])
     exact = build.remove(
-        "50-exact", number, clean, [_duplicate(made[1], chosen[-1], "exact_duplicate", 1.0, "similarity >= 1")]
+        "50-exact", number, apart, [_duplicate(made[1], chosen[-1], "exact_duplicate", 1.0, "similarity >= 1")]
     )
     near = [_duplicate(made[3], made[2], "near_duplicate", 0.975, "similarity >= 0.97")]
     near += [_duplicate(made[4], held_out, "leak", 0.93, "similarity >= 0.9")]
@@ -266,6 +277,20 @@ def _record(number: int) -> Record:
         line=number + 1,
         extra=to_json({"url": f"https://law.example/{number}"}),
     )
+
+
+def _benchmark() -> list[Record]:
+    """Two records of another set, which no record of the dataset matches."""
+    questions = (
+        "May a guest of the hotel bring a dog?",
+        "Which court hears a dispute between two states of a federal union, and who pays?",
+    )
+    return [
+        human(
+            f"bench.jsonl:{line}", question=question, answer="It depends.", file_name="bench.jsonl", line=line, round=-1
+        )
+        for line, question in enumerate(questions, 1)
+    ]
 
 
 def _child(parent: Record, index: int, number: int) -> Record:

@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "curation"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SHELVES = {"sources", "modifiers", "filters", "dedupers", "models", "generators", "critics", "exporters"}
 FLOORS = {
-    **dict.fromkeys(["main", "verify"], 5),
-    **dict.fromkeys(["job", "rounds", "estimate"], 4),
+    **dict.fromkeys(["main", "verify", "thresholds"], 5),
+    **dict.fromkeys(["job", "rounds", "estimate", "catalog"], 4),
     **dict.fromkeys(["stages", "report", "summary"], 3),
     **dict.fromkeys(["config", "engine", *SHELVES], 2),
     "core": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -159,6 +160,146 @@ def test_teachers_take_from_the_teacher_what_they_do_not_say() -> None:
     assert load(None, overrides=[f"generation={plan.generation.model_dump_json()}"]).generation == plan.generation
 
 
+def test_critics_stand_in_for_the_critic_and_take_from_the_judge_what_they_do_not_say() -> None:
+    critics = [
+        "heuristic",
+        {"name": "judge", "as": "pair", "judge": {"model": "a", "endpoint": "http://other/v1"}},
+        {"name": "pairwise"},
+        {"name": "reward", "judge": {"kind": "scripted"}},
+    ]
+    common = {"model": "j", "endpoint": "http://one/v1", "max_in_flight": 5, "price": {"prompt": 1, "completion": 1}}
+    plan = Plan.model_validate(
+        {"generation": {"critics": critics, "judge": common, "drop": "pair_rating < 2 or preference < 0.5"}}
+    )
+    asked = plan.generation.asked
+    assert plan.generation.judges == [None, "critics.1.judge", "judge", "critics.3.judge"]
+    assert [(name, model.kind, model.model, model.endpoint, model.max_in_flight) for name, model in asked[1:]] == [
+        ("critics.1.judge", "openai_compatible", "a", "http://other/v1", 5),
+        ("judge", "openai_compatible", "j", "http://one/v1", 5),
+        ("critics.3.judge", "scripted", None, None, 5),
+    ]
+    assert Plan.model_validate(yaml.safe_load(dump(plan))) == plan
+    assert load(None, overrides=[f"generation={plan.generation.model_dump_json()}"]).generation == plan.generation
+
+
+def test_the_models_of_all_critics_need_a_price_where_money_is_bounded() -> None:
+    critics = [{"name": "judge", "as": "one", "judge": {"model": "a"}}, {"name": "judge", "as": "two"}]
+    with pytest.raises(PlanError) as caught:
+        load(overrides=[f"generation={{generator: noise, critics: {critics}}}", "budget.max_cost=1"])
+    text = str(caught.value)
+    assert "generation.critics.0.judge.price" in text
+    assert "generation.judge.price" in text
+
+
+@pytest.mark.parametrize(
+    ("generation", "fault"),
+    [
+        (
+            {"critics": ["reward", {"name": "judge", "arguments": {"rubric": "scale_0_4", "attributes": "coherence"}}]},
+            "generation.critics: critics 'reward' and 'judge' both give 'coherence': set 'as' for one of them",
+        ),
+        (
+            {"critics": [{"name": "judge", "as": "a"}, {"name": "judge", "as": "b"}, {"name": "judge", "as": "a"}]},
+            "generation.critics: critics 'judge as a' and 'judge as a' both give 'a_rating'",
+        ),
+        (
+            {"critics": ["tests.stages.test_panel.Measured", "heuristic"]},
+            "critics 'tests.stages.test_panel.Measured' and 'heuristic' both give 'copy_distance'",
+        ),
+        (
+            {"critics": [{"name": "tests.stages.test_panel.Measured", "as": "same"}, "heuristic"]},
+            "critics 'tests.stages.test_panel.Measured as same' and 'heuristic' both give 'same_language'",
+        ),
+        (
+            {"critics": ["tests.stages.test_panel.Measured", "tests.stages.test_panel.Measured"]},
+            "both give what is not known beforehand",
+        ),
+        (
+            {"critics": [{"name": "judge", "as": "pair"}, "heuristic"], "drop": "pair_ratng < 2"},
+            "generation.drop: no critic gives 'pair_ratng'. Did you mean 'pair_rating'?",
+        ),
+        ({"drop": "helpfulnes < 2"}, "generation.drop: no critic gives 'helpfulnes'. Did you mean 'helpfulness'?"),
+        ({"critic": None, "drop": "helpfulness < 2"}, "no critic gives 'helpfulness'. There are: none"),
+        ({"critics": [{"name": "judge", "as": "a-b"}]}, "generation.critics.0.as: 'a-b' can't begin a name"),
+        ({"critics": [{"name": "judge", "sa": "a"}]}, "there is no such field. There are: name, arguments, judge, as"),
+        ({"critics": ["jugde"]}, "generation.critics.0: no critic is called 'jugde'. Did you mean 'judge'?"),
+        (
+            {"critics": [{"name": "judge", "arguments": {"rubric": "none.yaml"}}]},
+            "generation.critics.0: critic 'judge': the rubric none.yaml can't be read",
+        ),
+        (
+            {"critic": {"name": "rules", "arguments": {"rules": {"title": {"max_words": 9}}}}},
+            "generation.critic: critic 'rules' gives 'title', but a record has a column of that name",
+        ),
+        ({"critics": ["judge", "heuristic"], "grade_by": "heuristic"}, "generation.grade_by: no critic that grades"),
+        ({"grade_by": "rewrad"}, "is called 'rewrad'. Did you mean 'reward'?"),
+        (
+            {
+                "critics": ["judge", {"name": "judge", "arguments": {"rubric": "scale_0_4"}}],
+                "grade_by": "judge",
+            },
+            "generation.grade_by: several critics are called 'judge'",
+        ),
+    ],
+)
+def test_faults_of_several_critics(generation: dict[str, Any], fault: str) -> None:
+    (found,) = faults_of(f"generation={generation}".replace("None", "null"))
+    assert fault in found
+
+
+def test_attributes_that_nobody_knows_beforehand_may_stand_in_a_rule() -> None:
+    critics = [{"name": "tests.stages.test_panel.Measured", "as": "kg"}, "heuristic"]
+    load(overrides=[f"generation={{critics: {critics}, drop: kg_mass < 2 or kg_more > 1}}"])
+    (fault,) = faults_of(f"generation={{critics: {critics}, drop: mass < 2}}")
+    assert "no critic gives 'mass'" in fault
+
+
 def test_models_that_nobody_asks_need_no_price() -> None:
     generation = {"generator": "noise", "critic": "heuristic"}
     assert Plan.model_validate({"generation": generation, "budget": {"max_cost": 1}}).generation.asked == []
+
+
+def test_each_path_of_another_set_has_its_own_source() -> None:
+    paths = ["a.jsonl", "b.parquet", "c.json"]
+    plan = Plan.model_validate({"against": {"input": paths}})
+    specs = plan.against.source_specs()
+    assert [(spec.name, spec.arguments) for spec in specs] == [
+        ("jsonl", {"paths": ["a.jsonl"]}),
+        ("parquet", {"paths": ["b.parquet"]}),
+        ("law_stackexchange", {"paths": ["c.json"]}),
+    ]
+    named = {"input": ["bench"], "source": "hf_dataset", "arguments": {"split": "test"}}
+    (spec,) = Plan.model_validate({"against": named}).against.source_specs()
+    assert (spec.name, spec.arguments) == ("hf_dataset", {"path": "bench", "split": "test"})
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold"),
+    [
+        ({}, 0.97),
+        ({"dedup": {"exact": None}}, 0.97),
+        ({"dedup": {"semantic": {"threshold": 0.9}}}, 0.9),
+        ({"dedup": {"semantic": None}}, None),
+        ({"dedup": {"semantic": None}, "against": {"threshold": 0.8}}, 0.8),
+        ({"against": {"threshold": None}}, None),
+    ],
+)
+def test_what_is_near_to_another_set_is_what_is_near_for_the_dedup(
+    values: dict[str, Any], threshold: float | None
+) -> None:
+    plan = Plan.model_validate({**values, "against": {"input": ["a.jsonl"], **values.get("against", {})}})
+    assert plan.against.threshold == threshold
+    assert Plan.model_validate(yaml.safe_load(dump(plan))) == plan
+
+
+def test_faults_of_another_set() -> None:
+    faults = "\n".join(
+        [
+            *faults_of("against={input: [a.jsonl], exact: false, threshold: null, ngram: null}"),
+            *faults_of("against={input: [a.jsonl, b.jsonl], arguments: {colums: {question: prompt}}}"),
+            *faults_of("against.ngram=0"),
+        ]
+    )
+    assert "against: with neither 'exact' nor 'threshold' nor 'ngram' nothing is compared" in faults
+    assert faults.count("against: source 'jsonl' has no argument 'colums'. Did you mean 'columns'?") == 1
+    assert "against.ngram: input should be greater than or equal to 1" in faults

@@ -39,6 +39,29 @@ def test_requests_are_counted_and_none_is_sent(client: Client, tmp_path: Path, e
     assert "Nothing was sent" in said
 
 
+def test_each_model_of_several_critics_has_its_line(client: Client, tmp_path: Path, encoder: str) -> None:
+    source = str(law_like.write(tmp_path / "law.json"))
+    critics = [
+        "reward",
+        "pairwise",
+        {"name": "judge", "as": "pair", "judge": {"model": "rater", "price": {"prompt": 1000, "completion": 0}}},
+        {"name": "rules", "arguments": {"rules": {"sourced": {"citations": 1}}}},
+    ]
+    with MockEndpoint() as server:
+        generation = {**taught(server)["generation"], "critics": critics}
+        plan = plan_for(tmp_path / "out", source, encoder, generation=generation)
+        said = estimate(Run(Store(plan.output), client, Silent()), plan, KEYS)
+        assert server.connections == 0
+    parents = int(said.split(" parents a round")[0].split()[-1])
+    _, judge, rater = (line for line in said.splitlines() if "requests" in line)
+    children = 2 * 2 * parents
+    assert judge.split()[:3] == ["critic", str(3 * children), "requests,"]  # one of `reward`, two of `pairwise`
+    assert f"(judge at {server.url}, for reward, pairwise)" in judge
+    assert rater.split()[:3] == ["critic", str(children), "requests,"]
+    assert "$" in rater
+    assert f"(rater at {server.url}, for judge as pair)" in rater
+
+
 def test_without_a_model_there_is_nothing_to_ask(client: Client, tmp_path: Path, encoder: str) -> None:
     source = str(law_like.write(tmp_path / "law.json"))
     plan = plan_for(tmp_path / "out", source, encoder)

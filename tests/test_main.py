@@ -17,7 +17,8 @@ TUTORIAL_FLAGS = (
     "--synth-gen-rounds --synth-n-variants --api-key --api-timeout"
 )
 OUR_FLAGS = (
-    "--config --input --output --target-size --reward-model --reward-endpoint --seed --dry-run --no-progress --version"
+    "--config --input --against --output --target-size --reward-model --reward-endpoint --seed --dry-run "
+    "--no-progress --version"
 )
 
 
@@ -64,7 +65,7 @@ def test_flags_land_in_the_plan(started: list[tuple[Plan, Keys, bool]]) -> None:
         "--rmm-pool-size 2GB --files-per-partition 4 --num-files 5 --synth-gen-endpoint http://localhost:1/v1 "
         "--synth-gen-model m --synth-gen-ratio 0.5 --synth-gen-rounds 2 --synth-n-variants 3 --api-timeout 7 "
         "--output o --target-size 9 --reward-model r --reward-endpoint http://localhost:2/v1 --seed 1 --dry-run "
-        "--input a.jsonl b.jsonl max_bad_ratio=0.5"
+        "--input a.jsonl b.jsonl max_bad_ratio=0.5 --against c.jsonl d.parquet against.ngram=8"
     )
     assert command.main(line.split()) == 0
     plan, _, dry = started[0]
@@ -78,6 +79,7 @@ def test_flags_land_in_the_plan(started: list[tuple[Plan, Keys, bool]]) -> None:
     assert generation.generator.arguments == {"variants": 3}
     assert (plan.rounds.ratio, plan.rounds.count, plan.rounds.target_size) == (0.5, 2, 9)
     assert (plan.seed, str(plan.output), plan.max_bad_ratio) == (1, "o", 0.5)
+    assert (plan.against.input, plan.against.ngram) == (["c.jsonl", "d.parquet"], 8)
     assert dry
 
 
@@ -99,6 +101,18 @@ def test_each_endpoint_gets_its_own_key(
     found = [keys.of(model) for model in (plan.generation.teacher, plan.generation.judge_model)]
     assert [key and key.get_secret_value() for key in found] == ["nv-secret", "sk-secret"]
     assert "secret" not in repr(keys)
+
+
+def test_the_models_of_several_critics_get_their_keys_too(
+    started: list[tuple[Plan, Keys, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    critics = "[{name: judge, as: pair, judge: {model: r, endpoint: 'https://api.openai.com/v1'}}]"
+    command.main([f"generation.critics={critics}"])
+    plan, keys, _ = started[0]
+    key = keys.of(dict(plan.generation.asked)["critics.0.judge"])
+    assert key is not None
+    assert key.get_secret_value() == "sk-secret"
 
 
 def test_a_key_on_the_command_line_is_accepted_with_a_warning(

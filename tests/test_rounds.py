@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from curation import rounds
+from curation import rounds, summary
 from curation.config import Keys, ModelPlan, Plan
 from curation.core.errors import EndpointError, InputError
 from curation.engine.cluster import connect
@@ -83,6 +83,31 @@ def taught(server: MockEndpoint, drop: str | None = None) -> dict[str, Any]:
             "drop": drop,
         }
     }
+
+
+PAIR = {"name": "judge", "as": "pair", "judge": {"model": "rater"}}
+RULES = {"name": "rules", "arguments": {"rules": {"odd": {"matches": r"^word\d*[13579]x0 "}}}}
+
+
+def rate(request: dict[str, Any]) -> Answer:
+    """As `teach`; a model called `rater` gives whole ratings, and now and then none."""
+    if request["model"] != "rater":
+        return teach(request)
+    draw = crc32(request["messages"][-1]["content"].encode()) % 7
+    return reply("It depends." if draw == 0 else f"It does what was asked. Score: {1 + draw % 3}")
+
+
+def written(run: Run) -> int:
+    return sum(stage.manifest.rows_in for stage in run.stages if stage.manifest.stage == "synthesize")
+
+
+def asked_of(server: MockEndpoint) -> Counter[str]:
+    return Counter(request["model"] for request in server.requests)
+
+
+def judged_by(server: MockEndpoint, *critics: Any, drop: str | None = None) -> dict[str, Any]:
+    generation = {**taught(server, drop)["generation"], "critics": list(critics)}
+    return {"generation": generation, "dedup": {"semantic": None}}
 
 
 def curate(client: Client, plan: Plan, progress: Progress | None = None) -> tuple[rounds.Result, Run]:
@@ -158,6 +183,58 @@ def test_the_result_is_the_same_on_one_worker_and_in_other_partitions(
     assert final(tmp_path / "a") == final(tmp_path / "b") == final(tmp_path / "c")
 
 
+def test_nothing_that_another_set_says_stays_in_any_round(
+    client: Client, tmp_path: Path, source: str, encoder: str
+) -> None:
+    bench = tmp_path / "bench.jsonl"
+    free = plan_for(tmp_path / "free", source, encoder)
+    curate(client, free)
+    before = rows(free.output)
+    human = next(row for row in before if row["origin"] == "human" and row["split"] == "test")
+    made = next(row for row in before if row["round"] == 2)
+    words = " ".join(made["answer"].split()[5:25])
+    asked = [{"question": f"Go on: {words}", "answer": 1}, {"title": human["title"], "question": human["question"]}]
+    bench.write_text("".join(json.dumps(row) + "\n" for row in asked))
+
+    plan = plan_for(tmp_path / "kept", source, encoder, against={"input": [str(bench)]})
+    _, run = curate(client, plan)
+    left = ledger(run)
+    gone = left[left["reason"] == "contaminated"].set_index("id")
+    assert gone.loc[human["id"], "kept_id"] == "bench.jsonl:2"
+    kept = rows(plan.output)
+    assert kept
+    assert not [row["id"] for row in kept if row["question"] == human["question"] or words in row["answer"]]
+    entered = sum(stage.manifest.rows_in for stage in run.stages if stage.manifest.stage in ("read", "synthesize"))
+    assert entered == len(kept) + len(left)
+    names = [(stage.manifest.round, stage.manifest.stage) for stage in run.stages]
+    assert names[0] == (0, "reference")
+    assert [number for number, name in names if name == "against"] == [0, 1, 2]
+
+
+def test_a_new_record_that_another_set_holds_leaves(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    curate(client, plan_for(tmp_path / "free", source, encoder))
+    made = next(row for row in rows(tmp_path / "free") if row["round"] == 1)
+    others = {row["question"] for row in rows(tmp_path / "free") if row["id"] != made["id"]}
+    assert made["question"] not in others
+    bench = tmp_path / "bench.jsonl"
+    bench.write_text(json.dumps({"title": made["title"], "question": made["question"]}))
+    values = {"input": [str(bench)], "ngram": None, "threshold": None}
+    _, run = curate(client, plan_for(tmp_path / "kept", source, encoder, against=values))
+    left = ledger(run)
+    assert list(left.loc[left["reason"] == "contaminated", "id"]) == [made["id"]]
+    assert made["id"] not in {row["id"] for row in rows(tmp_path / "kept")}
+
+
+def test_another_set_that_cannot_be_read_ends_the_run_before_anything_else(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    plan = plan_for(tmp_path, source, encoder, against={"input": [str(tmp_path / "none.jsonl")]}, **taught(server))
+    with pytest.raises(InputError, match=r"--against: there is no .*none\.jsonl"):
+        curate(client, plan)
+    assert not (tmp_path / "stages").exists()
+    assert not server.requests
+
+
 class DiesAfter(Silent):
     """Ends the run once so many stages are published."""
 
@@ -174,9 +251,12 @@ class DiesAfter(Silent):
 def test_a_run_that_ends_after_any_stage_is_resumed_to_the_same_bytes(
     client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
 ) -> None:
-    _, whole = curate(client, plan_for(tmp_path / "whole", source, encoder, **taught(server)))
+    bench = tmp_path / "bench.jsonl"
+    bench.write_text(json.dumps({"question": law_like.questions(40)[7]["question_body"]}))
+    values = {"against": {"input": [str(bench)]}, **taught(server)}
+    _, whole = curate(client, plan_for(tmp_path / "whole", source, encoder, **values))
     paid = len(server.requests)
-    plan = plan_for(tmp_path / "broken", source, encoder, **taught(server))
+    plan = plan_for(tmp_path / "broken", source, encoder, **values)
     for _ in whole.stages:  # each try gets one stage further
         done = len(list((tmp_path / "broken").glob("stages/*/*")))
         with pytest.raises(KeyboardInterrupt):
@@ -278,6 +358,10 @@ def test_rounds_end_when_one_adds_too_little(client: Client, tmp_path: Path, sou
         ),
         ({"generation": {"generator": "noise", "critic": "heuristic"}}, None),
         (
+            {"generation": {"generator": "noise", "critics": [{"name": "judge", "judge": {"timeout": 1}}]}},
+            "generation.critics.0.judge has no model",
+        ),
+        (
             {"generation": {"teacher": {"endpoint": "http://localhost:1", "model": "m"}, "judge": {"model": "r"}}},
             None,
         ),
@@ -314,10 +398,12 @@ def test_of_rows_with_one_id_the_first_stays_and_the_others_name_it(
     assert entry["detail"] == "twice.jsonl:3: the same id as twice.jsonl:1"
 
 
+@pytest.mark.parametrize("critics", [[], ["reward", PAIR]], ids=["one critic", "two critics"])
 def test_a_budget_ends_the_rounds_and_a_higher_one_goes_on_from_there(
-    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint, critics: list[Any]
 ) -> None:
-    values = {**taught(server), "dedup": {"semantic": None}}
+    server.default = rate
+    values = judged_by(server, *critics)
     curate(client, plan_for(tmp_path / "free", source, encoder, **values))
     whole = len(server.requests)
     bounded = {**values, "budget": {"max_requests": whole // 3}}
@@ -355,6 +441,74 @@ def test_several_teachers_share_the_parents_and_are_told_apart(
     samplings = {row["sampling"] for row in written if row["model"] == "one"}
     assert samplings == {'{"temperature":0.2}', '{"temperature":0.9}'}
     assert not any("sampling" in row for row in written if row["model"] == "two")
+
+
+def test_a_second_critic_of_a_finished_run_is_all_that_is_paid_for(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    server.default = rate
+    one = {**taught(server), "dedup": {"semantic": None}}
+    curate(client, plan_for(tmp_path / "added", source, encoder, **one))
+    before = asked_of(server)
+    assert set(before) == {"teacher", "judge"}
+    both = judged_by(server, "reward", PAIR)
+    result, run = curate(client, plan_for(tmp_path / "added", source, encoder, **both))
+    added = asked_of(server) - before
+    assert added == {"rater": before["judge"]}
+    curate(client, plan_for(tmp_path / "added", source, encoder, **both))
+    assert asked_of(server) == before + added  # what is finished is read back
+    scored = [row for row in rows(tmp_path / "added") if row["round"] > 0]
+    assert scored
+    assert all(row["pair_rating"] in (1, 2, 3) and row["answer_score"] == row["helpfulness"] - 2 for row in scored)
+    unread = ledger(run).query("reason == 'unreadable_score'")
+    assert set(unread["bound"]) == {"judge as pair"}
+    assert all("helpfulness" in json.loads(record)["scores"] for record in unread["record"])
+    # Both at once come to the same, over other partitions too.
+    small = {"name": "law_stackexchange", "arguments": {"partition_bytes": 3000}}
+    _, whole = curate(client, plan_for(tmp_path / "whole", source, encoder, source=small, **both))
+    assert final(tmp_path / "whole") == final(tmp_path / "added")
+    (tmp_path / "whole" / "plan.yaml").write_text("")
+    told = summary.summarize(tmp_path / "whole", whole.stages, result.exports, result.ended)
+    assert set(told["models"]) == {"teacher", "judge", "rater"}
+    pairs = {(pair["first"], pair["second"]): pair for pair in told["agreement"]}
+    assert ("helpfulness", "pair_rating") in pairs
+    assert {pair["records"] for pair in pairs.values()} == {written(whole) - len(unread)}
+
+
+def test_a_record_that_free_critics_drop_is_shown_to_no_model(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    plan = plan_for(tmp_path, source, encoder, **judged_by(server, "reward", RULES, drop="odd < 1 or helpfulness < 3"))
+    _, run = curate(client, plan)
+    left = ledger(run).query("reason == 'failed_rule'")
+    sealed = left[left["bound"] == "odd < 1"]
+    assert set(left["bound"]) == {"odd < 1", "helpfulness < 3"}
+    assert set(sealed["field"]) == {"odd"}
+    assert not any("helpfulness" in json.loads(record)["scores"] for record in sealed["record"])
+    assert 0 < asked_of(server)["judge"] <= written(run) - len(sealed)  # equal requests are one
+    shown = [request["messages"][-1]["content"] for request in server.requests if request["model"] == "judge"]
+    assert all(int(text.partition("x0 ")[0].removeprefix("word")) % 2 for text in shown)
+
+
+def test_a_rubric_that_is_edited_asks_its_judge_again_and_nobody_else(
+    client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
+) -> None:
+    server.default = rate
+    rubric = tmp_path / "rubric.yaml"
+    levels = {1: "it is wrong.", 2: "it is right.", 3: "it is right and whole."}
+    tone = {"scale": [1, 3], "attributes": {"tone": {"asks": "the tone.", "levels": levels}}}
+    own = {**PAIR, "arguments": {"rubric": str(rubric)}}
+    rubric.write_text(json.dumps(tone))
+    plan = plan_for(tmp_path / "out", source, encoder, rounds={"count": 1}, **judged_by(server, "reward", own))
+    curate(client, plan)
+    before = asked_of(server)
+    rubric.write_text(json.dumps(tone) + "\n# the same rubric\n")
+    curate(client, plan)
+    assert asked_of(server) == before
+    levels[2] = "it is right, but brief."
+    rubric.write_text(json.dumps(tone))
+    curate(client, plan)
+    assert asked_of(server) - before == {"rater": before["rater"]}
 
 
 def test_models_at_one_endpoint_share_its_narrowest_limits() -> None:

@@ -21,7 +21,6 @@ from curation.core.records import REASON, Record, child, human
 from curation.core.rules import Rule
 from curation.sources.sample import SAMPLE
 from curation.stages._asking import model_of
-from curation.stages.synthesize import components
 
 ROOT = Path(__file__).parents[1]
 PEFT = ROOT / "tutorials" / "peft-curation-with-sdg"
@@ -90,8 +89,8 @@ def test_the_walk_sees_what_is_shown_and_not_so(shown: str, said: str, untrue: S
 
 async def outcome(plan: Plan, parent: Record) -> str:
     """What becomes of a parent's variant, without the engine around the models: a reason, a clause, or `kept`."""
-    generator, critic = components(plan.generation)
-    assert critic is not None
+    generator = plan.generation.generator.spec("generator").create()
+    (critic,) = (one.create() for one in plan.generation.panel)
     assert plan.generation.drop is not None
     (draft,) = await generator.expand(parent, model_of(plan.generation.teacher, None))
     if REASON in draft:

@@ -86,6 +86,7 @@ def test_the_number_of_rounds_does_not_matter(tmp_path: Path, rounds: int) -> No
 def test_what_the_plan_leaves_out_is_not_proved(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = yaml.safe_load((run / "plan.yaml").read_text())
     plan["dedup"] = {"exact": None, "semantic": None}
+    plan["against"]["input"] = []
     (run / "plan.yaml").write_text(yaml.safe_dump(plan))
     account = orjson.loads((run / "run.json").read_bytes())
     write_json(run / "run.json", account | {"plan": sha256_of(run / "plan.yaml")})
@@ -93,6 +94,7 @@ def test_what_the_plan_leaves_out_is_not_proved(run: Path, capsys: pytest.Captur
     printed = capsys.readouterr().out
     assert "skip  no exact duplicates lie in two splits: the plan has no dedup.exact" in printed
     assert "skip  no near duplicates lie in two splits: the plan has no dedup.semantic" in printed
+    assert "skip  no record says what a record of the other set says: the plan names no other set" in printed
 
 
 class TestNoFinishedRun:
@@ -148,7 +150,7 @@ class TestFiles:
 
     def test_the_account_is_of_another_run(self, run: Path) -> None:
         account = orjson.loads((run / "run.json").read_bytes())
-        account["stages"][1]["rows_out"] += 1
+        account["stages"][2]["rows_out"] += 1
         write_json(run / "run.json", account)
         assert list(found := failing(run)) == ["account"]
         assert f"{CLEAN}: rows_out is 32, and 33 in run.json" in found["account"]
@@ -304,6 +306,25 @@ class TestSplits:
         same = {name: rows[0][name] for name in ("title", "answer")}
         before = change(run / self.test, 0, question=rows[0]["question"].upper() + " ", **same)
         assert f"{rows[0]['id']}, {before['id']} say the same, in train, test" in failing(run)["exact"]
+
+
+class TestOtherSet:
+    train = "final/train.jsonl"
+
+    def test_a_record_asks_what_one_of_it_asks(self, run: Path) -> None:
+        before = change(run / self.train, 3, title=None, question="may a guest of the  hotel bring a dog")
+        assert f"record {before['id']} (train) says what bench.jsonl:1 says" in failing(run)["against"]
+
+    def test_a_record_has_a_run_of_words_in_common_with_it(self, run: Path) -> None:
+        words = "court hears a dispute between two states of a federal union and who"
+        before = change(run / self.train, 3, answer=f"I once read: {words} is then heard")
+        assert f"record {before['id']} (train) says what bench.jsonl:2 says" in failing(run)["against"]
+        change(run / self.train, 3, answer=f"I once read: {words.rpartition(' ')[0]} is then heard")
+        assert "against" not in failing(run)
+
+    def test_its_stage_is_gone(self, run: Path) -> None:
+        shutil.rmtree(run / "stages/round-00/05-reference")
+        assert "05-reference/manifest.json is missing or damaged" in failing(run)["checksums"]
 
 
 class TestNearDuplicates:

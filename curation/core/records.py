@@ -20,7 +20,7 @@ SCHEMA: Final = pa.schema(
         ("parent_id", pa.string()),  # the record that it was generated from; null for a human record
         ("group_id", pa.string()),  # smallest id of its group of duplicates and relatives; set by the split
         ("round", pa.int32()),  # 0 for human records
-        ("origin", pa.string()),  # HUMAN or SYNTHETIC
+        ("origin", pa.string()),  # HUMAN, SYNTHETIC, or SEED
         ("strategy", pa.string()),  # the generator and what it did
         ("model", pa.string()),  # the teacher that wrote it
         ("prompt_id", pa.string()),  # hash of the prompt template that asked for it
@@ -45,6 +45,9 @@ COLUMNS: Final = tuple(SCHEMA.names)
 TEXT_COLUMNS: Final = ("title", "question", "answer", "context")
 HUMAN: Final = "human"
 SYNTHETIC: Final = "synthetic"
+SEED: Final = "seed"
+"""Of a record that is written from and never training data itself, such as a topic: it passes every stage as it is,
+and no file that a run exports has it."""
 SPLITS: Final = ("train", "validation", "test")
 
 REASON: Final = "_reason"
@@ -108,6 +111,11 @@ def human(identifier: str, **columns: Any) -> Record:
         "extra": "{}",
         **columns,
     }
+
+
+def seed(identifier: str, **columns: Any) -> Record:
+    """A seed: a record as `human` makes it, without texts, to write from."""
+    return human(identifier, **{**columns, "origin": SEED})
 
 
 def child(parent: Record, index: int, round_number: int, draft: Mapping[str, Any]) -> Record:

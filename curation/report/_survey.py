@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.core.records import COLUMNS, HUMAN, LEDGER_COLUMNS, SYNTHETIC, Record, digest, unit_interval
+from curation.core.records import COLUMNS, HUMAN, LEDGER_COLUMNS, SEED, SYNTHETIC, Record, digest, unit_interval
 from curation.engine.store import Stage
 from curation.report.finished import batches
 
@@ -35,7 +35,8 @@ class Survey:
     """The dataset in numbers.
 
     Args:
-        splits: rows by (split, origin).
+        splits: rows by (split, origin), without seeds.
+        seeds: what new records are written from and no split holds.
         strategies: synthetic rows by generator, which is a strategy's first word.
         words: the sampled rows' words, by field and origin.
         scores: the sampled synthetic rows' scores, by attribute.
@@ -44,6 +45,7 @@ class Survey:
     """
 
     splits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seeds: int = 0
     strategies: Counter[str] = field(default_factory=Counter)
     words: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     scores: dict[str, list[float]] = field(default_factory=dict)
@@ -57,6 +59,9 @@ def survey(dataset: Sequence[Stage]) -> Survey:
     share = SAMPLE / max(1, sum(stage.manifest.rows_out for stage in dataset))
     candidates: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for batch in batches(parts_of(dataset), ("id", "split", "origin", "strategy", "scores", *MEASURED)):
+        rows = batch.num_rows
+        batch = batch.filter(pc.not_equal(batch.column("origin"), SEED))
+        result.seeds += rows - batch.num_rows
         narrow = batch.select(["id", "split", "origin", "strategy"]).to_pydict()
         result.splits.update(zip(narrow["split"], narrow["origin"], strict=True))
         for identifier, origin, strategy in zip(narrow["id"], narrow["origin"], narrow["strategy"], strict=True):

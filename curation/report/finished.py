@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import yaml
 
 from curation.core.errors import InputError
 from curation.engine.store import Manifest, Stage
+
+REFERENCE: Final = "reference"
+"""The stage with the set that the dataset is compared with: none of its rows is handed on."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ class Finished:
 
     @property
     def rounds(self) -> list[list[Stage]]:
-        """The stages of each round, 0 first."""
-        numbers = sorted({stage.manifest.round for stage in self.stages})
-        return [[stage for stage in self.stages if stage.manifest.round == number] for number in numbers]
+        """The stages of each round, 0 first: what the dataset's own records went through."""
+        own = [stage for stage in self.stages if stage.manifest.stage != REFERENCE]
+        numbers = sorted({stage.manifest.round for stage in own})
+        return [[stage for stage in own if stage.manifest.round == number] for number in numbers]
 
     @property
     def dataset(self) -> list[Stage]:

@@ -17,9 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from curation.core.records import HUMAN, SPLITS, SYNTHETIC, TEXT_COLUMNS, Record
 from curation.engine.store import Manifest, Stage, write_durably
 from curation.report import _text
+from curation.report._against import comparison
 from curation.report._survey import MEASURED, SAMPLE, Survey, left_examples, rows_by_id, survey
 from curation.report._svg import Histogram
-from curation.report.finished import Finished, batches
+from curation.report.finished import REFERENCE, Finished, batches
 
 PAGE: Final = "report.html"
 PAIRS_FILE: Final = "pairs.parquet"  # what a dedup stage found
@@ -27,7 +28,9 @@ _STAGES: Final = {
     "read": "read from the source",
     "unique": "one record an id",
     "clean": "cleaned and filtered",
+    "against": "kept apart from another set",
     "exact": "exact duplicates removed",
+    "fuzzy": "what is written nearly the same removed",
     "near": "near duplicates removed",
     "split": "split by groups",
     "parents": "parents drawn from train",
@@ -50,10 +53,12 @@ _MEANINGS: Final = {
     "refusal": "the answer declines to answer",
     "missing_value": "nothing there for a filter to judge",
     "component_error": "a modifier or filter could not work on it",
+    "contaminated": "it says what a record of the other set says",
     "exact_duplicate": "a better record says the same, but for case, white space and punctuation at word ends",
+    "fuzzy_duplicate": "a better record is written nearly the same",
     "near_duplicate": "a better record means nearly the same",
     "leak": "too near to a validation or test record: training on it would spoil the measurement",
-    "failed_rule": "the critic's scores are what the plan's rule drops",
+    "failed_rule": "its scores are what the plan's rule drops",
     "missing_variant": "the generator gave fewer new records than it was asked for",
     "unchanged": "the generator found nothing to change",
     "unreadable_reply": "the model's reply was not in the form asked for",
@@ -96,6 +101,7 @@ def _contents(done: Finished) -> dict[str, Any]:
         "asked": sum(stage.manifest.rows_in for stage in done.named("synthesize")),
         "human": _of_origin(facts, HUMAN),
         "synthetic": _of_origin(facts, SYNTHETIC),
+        "seeds": facts.seeds,
         "rounds": [_round(stages) for stages in done.rounds],
         "splits": _splits(facts),
         "reasons": _reasons(done),
@@ -104,6 +110,8 @@ def _contents(done: Finished) -> dict[str, Any]:
         "charts": _charts(facts),
         "sampled": facts.sampled if facts.sampled < facts.splits.total() and facts.splits.total() > SAMPLE else 0,
         "near": _near(done),
+        "against": comparison(done),
+        "agreement": _agreement(done),
         "models": done.run.get("models", {}),
         "exports": [(entry["stage"], entry["splits"]) for entry in done.run["exports"]],
         "seconds": [(stage.manifest.round, stage.manifest.stage, stage.manifest.seconds) for stage in done.stages],
@@ -190,7 +198,7 @@ def _reasons(done: Finished) -> list[dict[str, Any]]:
 def _titles(done: Finished, wanted: Iterable[str | None]) -> dict[str, str]:
     """What to call the records that were kept: those of the dataset first, else as an earlier stage had them."""
     ids = {identifier for identifier in wanted if identifier}
-    stages = [*done.dataset, *done.named("clean")]
+    stages = [*done.dataset, *done.named("clean"), *done.named(REFERENCE)]
     rows = rows_by_id(stages, ids, ("id", "title", "question")) if ids else {}
     return {identifier: _name_of(row) for identifier, row in rows.items()}
 
@@ -250,6 +258,13 @@ def _charts(facts: Survey) -> list[dict[str, Any]]:
     return [chart for chart in charts if chart["svg"]]
 
 
+def _agreement(done: Finished) -> list[dict[str, Any]]:
+    """The pairs of critics' attributes of which there is something to say, those on one scale first."""
+    pairs = done.run.get("agreement", [])
+    told = [pair for pair in pairs if (pair["spearman"], pair["equal"]) != (None, None)]
+    return sorted(told, key=lambda pair: pair["equal"] is None)
+
+
 def _near(done: Finished) -> dict[str, Any] | None:
     """The similarities of all near pairs that were found, with the bounds that decided."""
     stages = done.named("near")
@@ -258,7 +273,7 @@ def _near(done: Finished) -> dict[str, Any] | None:
     settings = stages[0].manifest.settings
     threshold, leak = settings.get("threshold"), settings.get("leak")
     files = [stage.folder / PAIRS_FILE for stage in stages]
-    columns = [batch.column(0).to_numpy() for batch in batches(files, ["similarity"])]
+    columns = [batch.column(0).drop_null().to_numpy() for batch in batches(files, ["similarity"])]  # null: see Deduper
     values = np.concatenate(columns) if columns else np.empty(0)
     marks = {f"duplicate {threshold:g}": threshold, f"same split {leak:g}": leak} if threshold and leak else {}
     low = min([*marks.values(), *values.tolist()], default=0.0)

@@ -1,8 +1,9 @@
 """The stages: plain functions, published table in, published table out."""
 
 from curation.stages._asking import SPENDING, asking
+from curation.stages.against import decontaminate, reference
 from curation.stages.clean import clean
-from curation.stages.dedup import exact, near
+from curation.stages.dedup import exact, fuzzy, near
 from curation.stages.export import export
 from curation.stages.parents import parents
 from curation.stages.read import read
@@ -15,11 +16,14 @@ __all__ = [
     "SPENDING",
     "asking",
     "clean",
+    "decontaminate",
     "exact",
     "export",
+    "fuzzy",
     "near",
     "parents",
     "read",
+    "reference",
     "split",
     "synthesize",
     "target",

@@ -166,12 +166,12 @@ def budget_of(plan: BudgetPlan) -> Budget:
     return Budget(plan.max_requests, plan.max_tokens, plan.max_cost)
 
 
-def asked_models(run: Run, plan: Plan, keys: Keys) -> tuple[list[Asked], Asked | None]:
-    """The teachers and the judge, as far as they are asked anything."""
+def asked_models(run: Run, plan: Plan, keys: Keys) -> tuple[list[Asked], dict[str, Asked]]:
+    """The teachers, and the critics' models by their field of the plan, as far as they are asked anything."""
     ready = partial(Asked, root=run.store.root, pool=run.pool, budget=budget_of(plan.budget))
-    asked = [(name, ready(model, keys.of(model))) for name, model in plan.generation.asked]
-    judge = next((one for name, one in asked if name == "judge"), None)
-    return [one for name, one in asked if name != "judge"], judge
+    asked = {name: ready(model, keys.of(model)) for name, model in plan.generation.asked}
+    judges = {name: asked.pop(name) for name in plan.generation.judges if name in asked}
+    return list(asked.values()), judges
 
 
 @contextmanager

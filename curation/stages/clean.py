@@ -9,6 +9,7 @@ import pandas as pd
 
 from curation.config import CleanStep
 from curation.core.errors import CurationError
+from curation.core.records import SEED
 from curation.core.registry import Spec
 from curation.engine import ledger
 from curation.engine.lift import Outcome
@@ -25,8 +26,10 @@ class Clean:
     round_number: int
 
     def __call__(self, rows: pd.DataFrame) -> Outcome:
-        """One partition."""
-        kept, left = clean_partition(self.steps, rows)
+        """One partition. A seed has no texts that a step could judge."""
+        is_seed = rows["origin"] == SEED
+        kept, left = clean_partition(self.steps, rows[~is_seed])
+        kept = pd.concat([kept, rows[is_seed]]) if is_seed.any() else kept
         return Outcome(kept, ledger.entries(left, "clean", self.round_number))
 
 
@@ -38,13 +41,14 @@ def clean(run: Run, table: Stage, steps: Sequence[CleanStep], max_bad_ratio: flo
     """
     settings = {"steps": [step.model_dump(exclude_defaults=True) for step in steps]}
     code: list[Spec | str] = [__name__, "curation.engine.onepass", *(step.spec() for step in steps)]
-    work = Clean(tuple(schedule([_step(step) for step in steps])), round_number)
+    work = Clean(tuple(schedule([step_of(step) for step in steps])), round_number)
     stage = run.stage("40-clean", round_number, [table], settings, code, lambda _folder: (table_of([table]), work))
-    _check_errors(stage, max_bad_ratio)
+    check_errors(stage, max_bad_ratio)
     return stage
 
 
-def _check_errors(stage: Stage, max_bad_ratio: float) -> None:
+def check_errors(stage: Stage, max_bad_ratio: float) -> None:
+    """Raises CurationError where a step raised on more than `max_bad_ratio` of the rows."""
     manifest = stage.manifest
     errors = manifest.dropped.get(COMPONENT_ERROR, 0)
     if errors <= max_bad_ratio * manifest.rows_in:
@@ -58,7 +62,8 @@ def _check_errors(stage: Stage, max_bad_ratio: float) -> None:
     )
 
 
-def _step(plan: CleanStep) -> Step:
+def step_of(plan: CleanStep) -> Step:
+    """The engine's form."""
     spec = plan.spec()
     arguments = ", ".join(f"{name}={value!r}" for name, value in plan.arguments.items())
     return Step(

@@ -6,38 +6,59 @@ stay beside the rows, for the split, the report, and whoever wants to try anothe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.config import ExactPlan, SemanticPlan
+from curation.config import ExactPlan, FuzzyPlan, SemanticPlan
+from curation.core.contracts import Deduper
 from curation.core.encoder import Encoder
-from curation.core.pairs import keep_best
+from curation.core.errors import PlanError
+from curation.core.pairs import PAIR_COLUMNS, keep_best
 from curation.core.records import TEXT_COLUMNS, quality_rank
 from curation.core.registry import Spec
+from curation.dedupers.semantic import resolved
 from curation.engine.run import Run, columns_of, table_of
 from curation.engine.store import Stage, writing
 from curation.stages._remove import Remove, write_verdicts
 
-PAIRS = "pairs.parquet"
-_CODE = (
-    __name__,
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+
+PAIRS: Final = "pairs.parquet"
+HELD_OUT: Final = ("validation", "test")
+
+_REASONS: Final = {"exact": "exact_duplicate", "fuzzy": "fuzzy_duplicate", "semantic": "near_duplicate"}
+_MANY_RECORDS: Final = 20_000
+_LOWEST_THRESHOLD: Final = 500  # thousandths
+SEARCH_CODE: Final = (
+    "curation.core._linear",
+    "curation.core.contrast",
     "curation.core.encoder",
     "curation.core.pairs",
     "curation.core.sketch",
     "curation.core.vectors",
     "curation.stages._remove",
 )
+"""The modules, but for those on their shelf, by which dedupers find what they find."""
 
 
 def exact(run: Run, new: Stage, against: Sequence[Stage], plan: ExactPlan, round_number: int) -> Stage:
     """Removes rows of `new` whose text equals, after normalisation, that of a better record in `new` or `against`."""
     spec = Spec("deduper", "exact", {"by": plan.by})
-    return _dedup(run, "50-exact", new, against, spec, 1.0, 1.0, round_number, spec.arguments)
+    return _dedup(run, "50-exact", new, against, _Search(spec), round_number, spec.arguments)
+
+
+def fuzzy(run: Run, new: Stage, against: Sequence[Stage], plan: FuzzyPlan, round_number: int) -> Stage:
+    """Removes rows of `new` that are written nearly as a better record in `new` or `against`."""
+    spec = Spec("deduper", "fuzzy", plan.model_dump())
+    return _dedup(run, "55-fuzzy", new, against, _Search(spec), round_number, spec.arguments)
 
 
 def near(
@@ -52,72 +73,155 @@ def near(
     """Removes rows of `new` that mean the same as a better record.
 
     Args:
-        leak: the cosine from which on a new record is too near to a validation or test record. All pairs from the
-            lower of the two bounds on are found, since the split groups by `leak` as well.
+        leak: the cosine from which on a new record is too near to a validation or test record. Where there is nothing
+            to compare with yet, pairs from the lower of the two bounds on are listed, for the split groups by it.
         device: where embeddings and products are computed; it changes the speed only.
     """
-    settings = {**plan.model_dump(), "leak": leak, "vectors": Encoder(plan.encoder).fingerprint}
-    spec = Spec(
-        "deduper",
-        "semantic",
-        {
-            "threshold": min(plan.threshold, leak),
-            "by": plan.by,
-            "encoder": plan.encoder,
-            "device": device,
-            "cache": str(run.store.root / "embeddings"),
-        },
+    arguments = {**embedding(run, plan, device), "by": plan.by, "keep": plan.keep, "guard": plan.guard}
+    engine = {"engine": plan.engine, "rapids": plan.rapids.model_dump() if plan.engine == "rapids" else None}
+    lowest = None if against else leak
+    search = _Search(
+        Spec("deduper", "semantic", {"threshold": plan.threshold, "lowest": lowest, **engine, **arguments}),
+        Spec("deduper", "semantic", {**arguments, "threshold": leak, "guard": False}),
+        None if against else plan.at_most,
     )
-    return _dedup(run, "60-near", new, against, spec, plan.threshold, leak, round_number, settings)
+    settings = {
+        **plan.model_dump(),
+        "leak": leak,
+        "precision": arguments["precision"],
+        "vectors": vectors_of(arguments),
+        "exact_vectors": vectors_of({**arguments, "precision": "fp32"}),
+    }
+    return _dedup(run, "60-near", new, against, search, round_number, settings)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How duplicates are looked for.
+
+    Args:
+        duplicates: the deduper.
+        leaks: what finds new records that are too near to held-out ones; by default the same.
+        at_most: lower the threshold until no more records are left.
+    """
+
+    duplicates: Spec
+    leaks: Spec | None = None
+    at_most: int | None = None
+
+
+def embedding(run: Run, plan: SemanticPlan, device: str) -> dict[str, Any]:
+    """The arguments that say how texts become vectors: the same for the whole run, so that each is embedded once."""
+    small = plan.precision == "auto" and _is_small(run)
+    precision = "fp32" if small or plan.keep in ("hard", "easy") else plan.precision
+    return {
+        "encoder": plan.encoder,
+        "pooling": plan.pooling,
+        "precision": resolved(plan.encoder, device, precision),
+        "device": device,
+        "cache": str(run.store.root / "embeddings"),
+    }
+
+
+def vectors_of(arguments: Mapping[str, Any]) -> str:
+    """The name of the vectors that a semantic deduper of such arguments compares."""
+    names = ("pooling", "precision")
+    return Encoder(arguments["encoder"], **{name: arguments[name] for name in names}).fingerprint
+
+
+def _is_small(run: Run) -> bool:
+    """Whether the source has too few records for half precision to be worth loading a second network."""
+    read = [stage.manifest.rows_out for stage in run.stages if stage.manifest.stage == "read"]
+    return sum(read) < _MANY_RECORDS
 
 
 def _dedup(
-    run: Run,
-    name: str,
-    new: Stage,
-    against: Sequence[Stage],
-    spec: Spec,
-    threshold: float,
-    leak: float,
-    round_number: int,
-    settings: Any,
+    run: Run, name: str, new: Stage, against: Sequence[Stage], search: _Search, round_number: int, settings: Any
 ) -> Stage:
+    reason = _REASONS[search.duplicates.name]
+
     def prepare(folder: Path) -> tuple[Any, Remove]:
-        others = table_of(against) if against else None
-        pairs = spec.create().find(table_of([new]), others)
+        table, others = table_of([new]), table_of(against) if against else None
+        leaks = _leaks(search.leaks or search.duplicates, table, against)
+        deduper: Deduper = search.duplicates.create()
+        if search.at_most is not None:
+            deduper = _lowered(run, search.duplicates, new, search.at_most)
+        left = table[~table["id"].isin(leaks["id"].tolist())] if len(leaks) else table
+        pairs = deduper.find(left, others)
         with writing(folder / PAIRS):
-            pairs.to_parquet(folder / PAIRS, index=False)
-        verdicts = _verdicts(pairs, [new, *against], columns_of([new], ["id"])["id"], threshold, leak)
-        verdicts["bound"] = f"similarity >= {threshold:g}"
-        verdicts.loc[verdicts["reason"] == "leak", "bound"] = f"similarity >= {leak:g}"
-        reason = "exact_duplicate" if spec.name == "exact" else "near_duplicate"
-        verdicts["reason"] = verdicts["reason"].where(verdicts["reason"] == "leak", reason)
+            _together(pairs, leaks[pairs.columns]).to_parquet(folder / PAIRS, index=False)
+        duplicates = keep_best(pairs, _ranks(deduper, left, others, [new, *against]), deduper.threshold)
+        duplicates = duplicates.assign(reason=reason, bound=f"similarity >= {deduper.threshold:g}")
+        verdicts = _together(duplicates, leaks).sort_values("id", ignore_index=True)
         return table_of([new]), Remove(name.partition("-")[2], round_number, write_verdicts(folder, verdicts))
 
-    return run.stage(name, round_number, [new, *against], settings, [*_CODE, spec], prepare)
+    specs = [spec for spec in (search.duplicates, search.leaks) if spec is not None]
+    return run.stage(name, round_number, [new, *against], settings, [__name__, *SEARCH_CODE, *specs], prepare)
 
 
-def _verdicts(
-    pairs: pd.DataFrame, stages: Sequence[Stage], new: pd.Series, threshold: float, leak: float
-) -> pd.DataFrame:
-    """What leaves: `id`, `kept_id`, `similarity`, `reason` (`leak` or `duplicate`), one row a record of `new`."""
-    if pairs.empty:
-        return pairs.assign(reason=pd.Series(dtype=object))
+def _together(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Both tables; an empty one has no say in the types of columns."""
+    return pd.concat([part for part in (one, other) if len(part)] or [one], ignore_index=True)
+
+
+def _leaks(spec: Spec, table: dd.DataFrame, against: Sequence[Stage]) -> pd.DataFrame:
+    """Records that are too near to one of validation or test, and to which: they leave first, and take nobody along."""
+    held_out = columns_of(against, ["split"])["split"].isin(HELD_OUT).any() if against else False
+    if not held_out:
+        return pd.DataFrame(columns=[*PAIR_COLUMNS, "reason", "bound"])
+    others = table_of(against)
+    deduper: Deduper = spec.create()
+    found = deduper.match(table, others[others["split"].isin(HELD_OUT)])
+    return found.assign(reason="leak", bound=f"similarity >= {deduper.threshold:g}")
+
+
+def _lowered(run: Run, spec: Spec, new: Stage, at_most: int) -> Deduper:
+    """The deduper with the highest threshold, in thousandths, that leaves at most so many records.
+
+    Raises:
+        PlanError: none from 0.5 on does.
+    """
+
+    table, rows = table_of([new]), new.manifest.rows_out
+
+    def with_threshold(thousandths: int) -> Deduper:
+        deduper: Deduper = replace(spec, arguments={**spec.arguments, "threshold": thousandths / 1000}).create()
+        return deduper
+
+    def kept(thousandths: int) -> int:
+        deduper = with_threshold(thousandths)
+        pairs = deduper.find(table)
+        return rows - len(keep_best(pairs, _ranks(deduper, table, None, [new]), deduper.threshold))
+
+    low, high = _LOWEST_THRESHOLD, math.floor(spec.arguments["threshold"] * 1000)
+    if kept(high) <= at_most:
+        return spec.create()  # type: ignore[no-any-return]
+    if (least := kept(low)) > at_most:
+        raise PlanError(
+            [
+                f"dedup.semantic.at_most={at_most} can't be reached: at a cosine of {low / 1000:g}, where texts hardly "
+                f"have the same subject, {least} of {rows} records are left. Allow more, or filter before"
+            ]
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if kept(middle) <= at_most else (low, middle)
+    run.progress.say(f"At most {at_most:,} records are to stay: near duplicates leave from a cosine of {low / 1000:g}.")
+    return with_threshold(low)
+
+
+def _ranks(deduper: Deduper, table: dd.DataFrame, others: dd.DataFrame | None, stages: Sequence[Stage]) -> pd.Series:
+    """Each record's place in the order of quality, by id."""
+    own = deduper.rank(table, others)
+    if own is not None:
+        return own
     quality = _quality(stages)
-    rank = pd.Series(quality_rank(quality).to_numpy(), index=quality["id"].to_numpy())
-    held_out = quality.loc[quality["split"].isin(["validation", "test"]), "id"]
-    leaks = pairs[pairs["kept_id"].isin(held_out) & pairs["id"].isin(new) & (pairs["similarity"] >= leak)]
-    leaks = leaks.sort_values(["id", "similarity", "kept_id"], ascending=[True, False, True]).drop_duplicates("id")
-    rest = pairs[~pairs["id"].isin(leaks["id"]) & ~pairs["kept_id"].isin(leaks["id"])]
-    duplicates = keep_best(rest, rank, threshold)
-    return pd.concat(
-        [leaks.assign(reason="leak"), duplicates.assign(reason="duplicate")], ignore_index=True
-    ).sort_values("id", ignore_index=True)
+    return pd.Series(quality_rank(quality).to_numpy(), index=quality["id"].to_numpy())
 
 
 def _quality(stages: Sequence[Stage]) -> pd.DataFrame:
-    """The columns that `quality_rank` orders by, and the split, of all rows of `stages`: narrow, so in memory."""
-    narrow = columns_of(stages, ["id", "origin", "round", "split", "question_score", "answer_score"])
+    """The columns that `quality_rank` orders by, of all rows of `stages`: narrow, so in memory."""
+    narrow = columns_of(stages, ["id", "origin", "round", "question_score", "answer_score"])
     lengths = [_lengths(part) for stage in stages for part in stage.parts]
     return narrow.assign(length=pd.concat(lengths, ignore_index=True))
 

@@ -15,10 +15,11 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
+import orjson
 import pyarrow.parquet as pq
 
 from curation.core.contracts import Exporter
-from curation.core.records import SCHEMA, SPLITS, Record, digest
+from curation.core.records import SCHEMA, SEED, SPLITS, Record, digest
 from curation.core.registry import Spec
 from curation.engine.run import Run, describe
 from curation.engine.store import Manifest, Stage, Store, writing
@@ -40,14 +41,18 @@ def _export(run: Run, dataset: Sequence[Stage], spec: Spec) -> Manifest:
     """The files of one exporter for all splits, swapped in whole."""
     exporter: Exporter = spec.create()
     folder = run.store.root / exporter.folder
-    signature = digest(spec.name, spec.arguments, spec.code_version(), *(stage.digest for stage in dataset))
+    left = [stage for stage in run.stages if stage.manifest.round > 0] if exporter.needs_left else []
+    digests = (stage.digest for stage in (*dataset, *left))
+    signature = digest(spec.name, spec.arguments, spec.code_version(), *digests)
     found = run.store.find(folder, signature)
-    manifest = found or _write(run.store, dataset, exporter, folder, signature)
+    manifest = found or _write(run.store, dataset, left, exporter, folder, signature)
     run.progress.end(describe(manifest, cached=found is not None))
     return manifest
 
 
-def _write(store: Store, dataset: Sequence[Stage], exporter: Exporter, folder: Path, signature: str) -> Manifest:
+def _write(
+    store: Store, dataset: Sequence[Stage], left: Sequence[Stage], exporter: Exporter, folder: Path, signature: str
+) -> Manifest:
     started = time.monotonic()
     seen: Counter[str] = Counter()
     written: Counter[str] = Counter()
@@ -59,6 +64,8 @@ def _write(store: Store, dataset: Sequence[Stage], exporter: Exporter, folder: P
                 rows = [row for row in batch if row["split"] == split]
                 seen[split] += len(rows)
                 written[split] += exporter.write(split, rows, workspace)
+        for batch in _batches(_left(left)):
+            exporter.write_left(batch, workspace)
         manifest = Manifest(
             stage=exporter.folder,
             round=0,
@@ -73,8 +80,22 @@ def _write(store: Store, dataset: Sequence[Stage], exporter: Exporter, folder: P
 
 
 def merged(dataset: Sequence[Stage]) -> Iterator[Record]:
-    """All records of the dataset in order of id."""
-    return heapq.merge(*(_records(part) for stage in dataset for part in stage.parts), key=itemgetter("id"))
+    """All records of the dataset in order of id, without seeds: those are no training data."""
+    records = heapq.merge(*(_records(part) for stage in dataset for part in stage.parts), key=itemgetter("id"))
+    return (record for record in records if record["origin"] != SEED)
+
+
+def _left(stages: Iterable[Stage]) -> Iterator[Record]:
+    """What left at these stages."""
+    for stage in stages:
+        parts = (_entries(part) for part in stage.left)
+        yield from (orjson.loads(entry["record"]) for entry in heapq.merge(*parts, key=itemgetter("id")))
+
+
+def _entries(part: Path) -> Iterator[Record]:
+    with pq.ParquetFile(part) as file:
+        for batch in file.iter_batches(batch_size=BATCH, columns=["id", "record"]):
+            yield from batch.to_pylist()
 
 
 def _records(part: Path) -> Iterator[Record]:

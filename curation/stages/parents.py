@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from curation.core.records import COLUMNS, HUMAN, frame, unit_interval
+from curation.core.records import COLUMNS, SYNTHETIC, frame, unit_interval
 from curation.engine.lift import Outcome
 from curation.engine.run import Run, columns_of, read_part
 from curation.engine.store import Stage, writing
@@ -33,7 +33,7 @@ class Choose:
 def parents(
     run: Run, dataset: Sequence[Stage], used: Sequence[Stage], count: int, partitions: int, seed: int, round_number: int
 ) -> Stage:
-    """`count` human records of the training split, spread over tags; those that no earlier round took come first.
+    """`count` human records of the training split, or seeds, spread over tags; those that no earlier round took first.
 
     Args:
         dataset: all stages of the dataset.
@@ -45,7 +45,7 @@ def parents(
         files = [str(part) for stage in dataset for part in stage.parts]
         table = columns_of(dataset, ["id", "split", "origin", "tags"])
         table["file"] = np.repeat(np.arange(len(files)), [pq.read_metadata(file).num_rows for file in files])
-        table = table[(table["split"] == "train") & (table["origin"] == HUMAN)]
+        table = table[(table["split"] == "train") & (table["origin"] != SYNTHETIC)]
         taken = columns_of(used, ["id"])["id"]
         ids = draw(table, set(taken), count, seed, round_number)
         # Neighbours in a file stay together, so that each partition reads few files.

@@ -25,7 +25,7 @@ from curation.stages._remove import Remove, write_verdicts
 
 _PLACE = ("_part", "_row")
 _SHOWN = 300
-_MANNER = {"paths", "path", "download_dir", "partition_bytes", "files_per_partition"}
+MANNER = {"paths", "path", "download_dir", "partition_bytes", "files_per_partition"}
 """Arguments of sources that change no row: what lies at a path is in the fingerprint."""
 
 
@@ -48,15 +48,16 @@ def read(run: Run, source: Spec, max_bad_ratio: float) -> Stage:
         InputError: nothing can be read, or more than `max_bad_ratio` of the rows are bad; names the first of them.
     """
     component = source.create()
-    meaning = {name: value for name, value in source.arguments.items() if name not in _MANNER}
+    meaning = {name: value for name, value in source.arguments.items() if name not in MANNER}
     settings = {"source": source.name, "arguments": meaning, "input": component.fingerprint()}
     stage = run.stage("10-read", 0, [], settings, [__name__, source], lambda _folder: (component.read(), Read()))
     unique = _unique(run, stage)
-    _check_faults([stage] if unique is stage else [stage, unique], max_bad_ratio)
+    check_faults([stage] if unique is stage else [stage, unique], max_bad_ratio)
     return unique
 
 
-def _check_faults(stages: Sequence[Stage], max_bad_ratio: float) -> None:
+def check_faults(stages: Sequence[Stage], max_bad_ratio: float) -> None:
+    """Raises InputError where there are no rows, or more than `max_bad_ratio` of them are bad."""
     rows = stages[0].manifest.rows_in
     if not rows:
         raise InputError("the input has no rows at all")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from curation.config import SplitPlan
 from curation.core.pairs import connected_groups
-from curation.core.records import COLUMNS, SPLITS, digest
+from curation.core.records import COLUMNS, SEED, SPLITS, digest
 from curation.engine.lift import Outcome
 from curation.engine.run import Run, columns_of, table_of
 from curation.engine.store import Stage, writing
@@ -35,23 +35,38 @@ class Assign:
 
 
 def split(run: Run, table: Stage, dedups: Sequence[Stage], plan: SplitPlan, seed: int) -> Stage:
-    """Every record of `table` in one split, groups kept together.
+    """Every record of `table` in one split, groups kept together; seeds are in train and count for no share.
 
     Args:
         dedups: the stages whose pairs make the groups; records that left through them still tie others together.
     """
 
     def prepare(folder: Path) -> tuple[Any, Assign]:
-        ids = columns_of([table], ["id"])["id"]
-        pairs = [pd.read_parquet(stage.folder / PAIRS) for stage in dedups]
-        near = pd.concat([part[part["similarity"] >= plan.near] for part in pairs]) if pairs else None
-        splits = assign(ids, near, plan, seed)
+        rows = columns_of([table], ["id", "origin"])
+        is_seed = rows["origin"] == SEED
+        pairs = [_ties(stage, plan.near) for stage in dedups]
+        splits = assign(rows.loc[~is_seed, "id"], pd.concat(pairs) if pairs else None, plan, seed)
+        if is_seed.any():
+            splits = pd.concat([splits, _of_seeds(rows.loc[is_seed, "id"])]).sort_values("id", ignore_index=True)
         with writing(folder / SPLIT_FILE):
             splits.to_parquet(folder / SPLIT_FILE, index=False)
         return table_of([table]), Assign(folder / SPLIT_FILE)
 
     settings = {**plan.model_dump(), "seed": seed}
     return run.stage("70-split", 0, [table, *dedups], settings, [__name__, "curation.core.pairs"], prepare)
+
+
+def _ties(stage: Stage, near: float) -> pd.DataFrame:
+    """The pairs of a dedup stage that must not lie in two splits: by meaning those of `near` on, by words all."""
+    pairs = pd.read_parquet(stage.folder / PAIRS)
+    if stage.manifest.stage != "near":
+        return pairs
+    return pairs[(pairs["similarity"] >= near) | pairs["similarity"].isna()]
+
+
+def _of_seeds(ids: pd.Series) -> pd.DataFrame:
+    """What is written from a seed is for training, and related to nothing else that was read."""
+    return pd.DataFrame({"id": ids, "group_id": ids, "split": "train"})
 
 
 def assign(ids: pd.Series, pairs: pd.DataFrame | None, plan: SplitPlan, seed: int) -> pd.DataFrame:

@@ -1,10 +1,9 @@
-"""Lets a generator write new records from the parents, and a critic judge each as soon as it is there."""
+"""Lets a generator write new records from the parents, and critics judge each as soon as it is there."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,17 +14,17 @@ import orjson
 import pandas as pd
 
 from curation.config import GenerationPlan, Keys, Plan
-from curation.core.contracts import ChatModel, Critic, Generator
+from curation.core.contracts import ChatModel, Generator
 from curation.core.errors import EndpointError, RecordError
 from curation.core.records import COLUMNS, DETAIL, REASON, TEXT_COLUMNS, Record, child, frame, rejected, to_json
 from curation.core.registry import Spec
-from curation.core.rules import Rule
 from curation.engine import ledger, lift
 from curation.engine.lift import Outcome
 from curation.engine.run import Run, table_of
 from curation.engine.share import Share
 from curation.engine.store import Manifest, Stage
 from curation.stages._asking import Asked, Sampled, asked_models, drawn, model_of, opened, sampling_of, share_of, shown
+from curation.stages._panel import Panel, Seat
 
 STAGE = "30-synthesize"
 BUDGET_SPENT = "budget_spent"
@@ -38,7 +37,7 @@ HOW_IT_IS_ASKED = {
 
 PARSERS = [
     f"curation.core.{name}"
-    for name in ("parse", "_parse_json", "_parse_lines", "_parse_lists", "_parse_text", "_parse_variants")
+    for name in ("parse", "_parse_json", "_parse_lines", "_parse_lists", "_parse_text", "_parse_variants", "ratings")
 ]
 """What reads replies: a stage is run again when it changes."""
 
@@ -52,26 +51,25 @@ class Synthesize:
     """Expands and judges the parents of one partition, in one sliding window.
 
     Args:
-        generator, critic: `critic` may be None: then every child is kept, ungraded.
+        panel: who judges.
         strategy: what the ledger calls the generator where it wrote nothing.
-        rule: what a judged record must not be.
-        teachers, judge: none where the component asks no model.
+        teachers: none where the generator asks no model.
+        judges: the critics' models, by the field of the plan that they come from.
         window: parents at work at a time.
     """
 
     generator: Generator
-    critic: Critic | None
+    panel: Panel
     strategy: str
-    rule: Rule | None
     teachers: list[Asked]
-    judge: Asked | None
+    judges: dict[str, Asked]
     round_number: int
     window: int
 
     def __call__(self, parents: pd.DataFrame) -> Outcome:
         """One partition of parents in, their children out: each variant asked for is kept or in the ledger."""
         records = [plain(row) for row in parents.to_dict("records")]
-        asked = [*self.teachers, *([self.judge] if self.judge else [])]
+        asked = [*self.teachers, *self.judges.values()]
         mine = share_of(asked) if asked else None
         rows = lift.run_async(partial(self._all, records, asked, mine))
         kept = frame(row for row in rows if row.get(REASON) is None)
@@ -82,21 +80,22 @@ class Synthesize:
         self, parents: list[Record], asked: list[Asked], mine: Share | None, last_begun: Callable[[], None]
     ) -> list[Record]:
         if mine is None:
-            return await self._families(parents, [], None, None, last_begun)
+            return await self._families(parents, [], {}, None, last_begun)
         async with opened(asked, mine) as models:
-            judge = models.pop() if self.judge else None
-            return await self._families(parents, models, judge, mine, last_begun)
+            teachers, judges = models[: len(self.teachers)], models[len(self.teachers) :]
+            judge_of = dict(zip(self.judges, judges, strict=True))
+            return await self._families(parents, teachers, judge_of, mine, last_begun)
 
     async def _families(
         self,
         parents: list[Record],
         teachers: list[ChatModel],
-        judge: ChatModel | None,
+        judges: Mapping[str, ChatModel],
         mine: Share | None,
         last_begun: Callable[[], None],
     ) -> list[Record]:
         async def work(parent: Record) -> list[Record]:
-            family = await self._family(parent, self._teacher_of(parent, teachers), judge)
+            family = await self._family(parent, self._teacher_of(parent, teachers), judges)
             if mine is not None:
                 mine.finished += 1
             return family
@@ -113,7 +112,7 @@ class Synthesize:
         sampling = sampling_of(plans[number], parent, self.round_number)
         return Sampled(teachers[number], sampling) if sampling else teachers[number]
 
-    async def _family(self, parent: Record, teacher: ChatModel | None, judge: ChatModel | None) -> list[Record]:
+    async def _family(self, parent: Record, teacher: ChatModel | None, judges: Mapping[str, ChatModel]) -> list[Record]:
         """The judged children of one parent, always as many as were asked for."""
         # What was never written has no texts; they must not seem to be the parent's.
         nothing = {**dict.fromkeys(TEXT_COLUMNS), "strategy": self.strategy, "model": teacher.name if teacher else None}
@@ -126,26 +125,14 @@ class Synthesize:
         if isinstance(teacher, Sampled):
             drafts = [with_sampling(draft, parent, teacher.sampling) for draft in drafts]
         children = [child(parent, index, self.round_number, _sound(draft)) for index, draft in enumerate(drafts)]
-        return list(await asyncio.gather(*(self._judged(row, parent, judge) for row in children)))
+        return list(await asyncio.gather(*(self._judged(row, parent, judges) for row in children)))
 
-    async def _judged(self, row: Record, parent: Record, judge: ChatModel | None) -> Record:
-        if self.critic is None or row.get(REASON) is not None:
-            return row
-        try:
-            scores = await self.critic.judge(row, parent, judge)
-            grade = self.critic.grade(scores)
-            row = {**row, "scores": to_json(scores), "question_score": grade, "answer_score": grade}
-            failing = self.rule.failing(scores) if self.rule else None
-        except RecordError as error:
-            return rejected(row, error.reason, error.detail)
-        if not (self.rule and failing):
-            return row
-        name = next(name for name in re.findall(r"\w+", failing) if name in self.rule.names)
-        return rejected({**row, "bound": failing, "field": name, "score": scores[name]}, "failed_rule")
+    async def _judged(self, row: Record, parent: Record, judges: Mapping[str, ChatModel]) -> Record:
+        return row if row.get(REASON) is not None else await self.panel.judged(row, parent, judges)
 
 
 def synthesize(run: Run, parents: Stage, plan: Plan, keys: Keys, round_number: int) -> Stage:
-    """The new records of a round: what the generator wrote from `parents`, and the critic's rule lets pass.
+    """The new records of a round: what the generator wrote from `parents`, and the rule over its scores lets pass.
 
     Where the budget was used up, records are missing that a higher one would bring: then the stage is run again, and
     what was paid for comes from the journal.
@@ -154,17 +141,16 @@ def synthesize(run: Run, parents: Stage, plan: Plan, keys: Keys, round_number: i
         EndpointError: among others, when not one of the round's requests could be answered.
     """
     generation = plan.generation
+    panel = Panel.of(generation)
 
     def prepare(_folder: Path) -> tuple[Any, Synthesize]:
-        generator, critic = components(generation)
-        teachers, judge = asked_models(run, plan, keys)
+        teachers, judges = asked_models(run, plan, keys)
         return table_of([parents]), Synthesize(
-            generator=generator,
-            critic=critic,
+            generator=generation.generator.spec("generator").create(),
+            panel=panel,
             strategy=generation.generator.name,
-            rule=Rule.parse(generation.drop) if generation.drop else None,
             teachers=teachers,
-            judge=judge,
+            judges=judges,
             round_number=round_number,
             # Who waits for the disk, or before another try, holds no place in flight: others use it.
             window=2 * max(model.max_in_flight for model in generation.teacher_models),
@@ -172,9 +158,9 @@ def synthesize(run: Run, parents: Stage, plan: Plan, keys: Keys, round_number: i
 
     budget = plan.budget.model_dump(mode="json")
     _withdraw_unpaid(run, run.store.stage_folder(STAGE, round_number), budget)
-    specs = [generation.generator.spec("generator"), *([generation.critic.spec("critic")] if generation.critic else [])]
-    code: list[Spec | str] = [__name__, *PARSERS, "curation.core.rules", *specs]
-    settings = _settings(generation)
+    specs = [generation.generator.spec("generator"), *(critic.spec("critic") for critic in generation.panel)]
+    code: list[Spec | str] = [__name__, "curation.stages._panel", *PARSERS, "curation.core.rules", *specs]
+    settings = _settings(generation, panel)
     with shown(run):
         stage = run.stage(STAGE, round_number, [parents], settings, code, prepare, notes={"budget": budget})
     _check_answers(run, stage)
@@ -210,17 +196,25 @@ def _sound(draft: Record) -> Record:
     return rejected({**draft, **mended}, "unreadable_reply", "a NUL character, or half of a surrogate pair, in a text")
 
 
-def components(plan: GenerationPlan) -> tuple[Generator, Critic | None]:
-    """The plan's generator and critic."""
-    return plan.generator.spec("generator").create(), plan.critic.spec("critic").create() if plan.critic else None
-
-
-def _settings(plan: GenerationPlan) -> dict[str, Any]:
+def _settings(plan: GenerationPlan, panel: Panel) -> dict[str, Any]:
     """What the stage's result depends on: not a model that nobody asks, nor how patiently one is asked."""
-    settings = plan.model_dump(mode="json", include={"generator", "critic", "drop"})
+    settings = plan.model_dump(mode="json", include={"generator", "drop"})
+    settings["critics"] = [_seat(seat) for seat in panel.seats]
     asked = {name: model.model_dump(mode="json", exclude=HOW_IT_IS_ASKED) for name, model in plan.asked}
     identities = {name: model_of(model, None).identity for name, model in plan.asked}
     return settings | asked | {"identities": identities}
+
+
+def _seat(seat: Seat) -> dict[str, Any]:
+    """What scores and grade depend on of a critic, and under which names its attributes are found in a record."""
+    attributes = seat.plan.attributes
+    return {
+        **seat.plan.model_dump(mode="json", exclude={"judge"}),
+        "judge": seat.judge,
+        "grades": seat.grades,
+        "fingerprint": seat.critic.fingerprint(),
+        "attributes": dict(attributes) if attributes is not None else None,
+    }
 
 
 def with_sampling(draft: Record, parent: Record, sampling: Mapping[str, Any]) -> Record:

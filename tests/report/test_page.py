@@ -4,6 +4,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import orjson
+import pandas as pd
 import pytest
 
 from curation.core.errors import InputError
@@ -127,6 +129,23 @@ def test_models_plan_and_versions_are_told(page: str) -> None:
     assert "nemo-curator" in text
 
 
+def test_it_says_how_far_critics_agree(tmp_path: Path, page: str) -> None:
+    assert "How far the critics agree" not in page  # there is one critic
+    root = finished_run(tmp_path)
+    run = orjson.loads((root / "run.json").read_bytes())
+    run["agreement"] = [
+        {"first": "a_rating", "second": "length", "records": 1200, "spearman": -0.1, "equal": None, "kappa": None},
+        {"first": "a_rating", "second": "copied", "records": 1200, "spearman": None, "equal": None, "kappa": None},
+        {"first": "a_rating", "second": "b_rating", "records": 1200, "spearman": 0.618, "equal": 0.75, "kappa": 0.5},
+        {"first": "a_rating", "second": "c_rating", "records": 7, "spearman": None, "equal": 1.0, "kappa": None},
+    ]
+    (root / "run.json").write_bytes(orjson.dumps(run))
+    text = outline(write_report(root).read_text(encoding="utf-8")).text
+    assert "How far the critics agree" in text
+    assert "a_ratingb_rating1,2000.6275 %0.50 a_ratingc_rating7–100 % a_ratinglength1,200-0.10" in text
+    assert "copied" not in text
+
+
 def test_a_run_without_rounds_says_why(tmp_path: Path) -> None:
     text = outline(write_report(finished_run(tmp_path, rounds=0)).read_text(encoding="utf-8")).text
     assert "40 records came in, 29 stayed. No synthetic data: 0 rounds were asked for." in text
@@ -137,3 +156,13 @@ def test_a_run_without_rounds_says_why(tmp_path: Path) -> None:
 def test_there_must_be_a_finished_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run\.json is missing"):
         write_report(tmp_path)
+
+
+def test_pairs_that_only_belong_together_are_in_no_chart(tmp_path: Path) -> None:
+    root = finished_run(tmp_path)
+    before = write_report(root).read_text(encoding="utf-8")
+    (path, *_) = sorted(root.glob("stages/round-00/60-near/pairs.parquet"))
+    pairs = pd.read_parquet(path)
+    joined = pd.DataFrame({"id": ["one"], "kept_id": ["other"], "similarity": [None]}).astype({"similarity": "float64"})
+    pd.concat([pairs, joined]).to_parquet(path, index=False)
+    assert write_report(root).read_text(encoding="utf-8") == before

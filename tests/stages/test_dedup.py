@@ -6,16 +6,20 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from curation.config import ExactPlan, SemanticPlan
+from curation.config import ExactPlan, FuzzyPlan, SemanticPlan
+from curation.core.encoder import Encoder
+from curation.core.errors import PlanError
 from curation.core.records import Record, child, frame, human
+from curation.core.vectors import VectorCache, hash_of
 from curation.engine.lift import Outcome
 from curation.engine.progress import Progress
 from curation.engine.run import Run, columns_of
 from curation.engine.store import Stage
-from curation.stages.dedup import PAIRS, exact, near
+from curation.stages.dedup import PAIRS, exact, fuzzy, near
 from tests.core.tiny_encoder import write_tiny_encoder
 from tests.run_folder import Builder
 
@@ -102,3 +106,60 @@ def test_near_records_leave_at_the_threshold_and_leaks_at_the_lower_bound(
     dropped = near(run, new, [dataset], SemanticPlan(threshold=similarity, encoder=encoder), above, "cpu", 3)
     assert left(dropped)["train-synth-1-0"][0] == "near_duplicate"
     assert dropped.manifest.settings["vectors"]
+
+
+def test_what_is_written_nearly_the_same_leaves(build: Builder, run: Run) -> None:
+    text = "The tenant must pay the rent for the month of {} before the third working day"
+    rows = [question(f"{number}", text.format(month)) for number, month in enumerate(["May", "June", "July"])]
+    rows += [question("other", "Who mends a broken window in a rented flat?")]
+    stage = fuzzy(run, published(build, "50-exact", 0, rows), [], FuzzyPlan(threshold=0.7), 0)
+    assert {identifier: entry[:2] for identifier, entry in left(stage).items()} == {
+        "0": ("fuzzy_duplicate", "1"),
+        "2": ("fuzzy_duplicate", "1"),
+    }
+    assert stage.folder.name == "55-fuzzy"
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    return str(write_tiny_encoder(tmp_path / "encoder"))
+
+
+def spread(run: Run, encoder: str, angles: list[float]) -> list[Record]:
+    """Records whose vectors lie at such angles, the better the later."""
+    rows = [question(f"{number:02d}", f"no {number}", answer_score=float(number)) for number in range(len(angles))]
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    cache = VectorCache(run.store.root / "embeddings", Encoder(encoder).fingerprint)
+    cache.add([hash_of(f"t\n{row['question']}") for row in rows], vectors)
+    return rows
+
+
+def test_the_threshold_goes_down_until_few_enough_are_left(build: Builder, run: Run, encoder: str) -> None:
+    angles = np.cumsum(np.linspace(0.05, 0.5, 12)).tolist()
+    table = published(build, "50-exact", 0, spread(run, encoder, angles))
+    plan = SemanticPlan(threshold=0.999, encoder=encoder)
+    assert near(run, table, [], plan, 1.0, "cpu", 0).manifest.rows_out == 12
+    stage = near(run, table, [], plan.model_copy(update={"at_most": 9}), 1.0, "cpu", 0)
+    assert stage.manifest.rows_out == 9
+    (bound,) = pd.concat([pd.read_parquet(path) for path in stage.left])["bound"].unique()
+    threshold = float(bound.removeprefix("similarity >= "))
+    higher = plan.model_copy(update={"threshold": round(threshold + 0.001, 3)})
+    assert near(run, table, [], higher, 1.0, "cpu", 0).manifest.rows_out == 10  # no higher one would do
+    assert near(run, table, [], plan.model_copy(update={"at_most": 12}), 1.0, "cpu", 0).manifest.rows_out == 12
+
+
+def test_a_number_that_no_threshold_reaches(build: Builder, run: Run, encoder: str) -> None:
+    table = published(build, "50-exact", 0, spread(run, encoder, [0.0, 1.5, 3.0]))
+    plan = SemanticPlan(encoder=encoder, at_most=2)
+    with pytest.raises(PlanError, match=r"dedup\.semantic\.at_most=2 can't be reached: at a cosine of 0\.5, .* 3 of 3"):
+        near(run, table, [], plan, 1.0, "cpu", 0)
+
+
+@pytest.mark.parametrize(("keep_which", "stays"), [("best", "03"), ("hard", "02"), ("easy", "01")])
+def test_another_order_of_quality(build: Builder, run: Run, encoder: str, keep_which: str, stays: str) -> None:
+    table = published(build, "50-exact", 0, spread(run, encoder, [0.2, 0.1, -0.15, 0.25]))
+    plan = SemanticPlan(threshold=0.9, encoder=encoder).model_copy(update={"keep": keep_which})
+    stage = near(run, table, [], plan, 1.0, "cpu", 0)
+    assert stays in set(columns_of([stage], ["id"])["id"])
+    assert stage.manifest.rows_out == 1
+    assert stage.manifest.settings["keep"] == keep_which

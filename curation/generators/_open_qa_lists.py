@@ -1,0 +1,140 @@
+"""Lists that a teacher fills, without repeats: what it offers again is dropped, and others are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from curation.core.errors import RecordError, ReplyError
+from curation.core.pairs import normalize
+from curation.core.parse import read_list
+
+if TYPE_CHECKING:
+    from curation.core.vectors import Vectors
+
+_DECIMALS: Final = 6
+"""Of a cosine: what single precision can tell."""
+
+
+@dataclass
+class Listing:
+    """A list of texts that a teacher is asked for.
+
+    Args:
+        wanted: how many texts it is to hold.
+        about: what the teacher is told of it, by name.
+        titles_only: whether an item is its title alone, without an explanation behind it.
+        items: what it holds so far.
+        repeats: what was offered, but is held already, by another list perhaps.
+        reason, detail: why it lacks the rest, as the ledger says it.
+        ended: whether asking again is of no use.
+    """
+
+    wanted: int
+    about: dict[str, Any]
+    titles_only: bool = False
+    items: list[str] = field(default_factory=list)
+    repeats: list[str] = field(default_factory=list)
+    reason: str = "missing_variant"
+    detail: str = ""
+    ended: bool = False
+
+    @property
+    def missing(self) -> int:
+        """How many texts it lacks."""
+        return self.wanted - len(self.items)
+
+    @property
+    def taken(self) -> list[str]:
+        """What must not be offered again."""
+        return [*self.items, *self.repeats]
+
+
+class Distinct:
+    """Says of texts whether they repeat one that was kept: equal after `pairs.normalize`, or too similar in meaning.
+
+    Args:
+        threshold: the cosine from which on two texts mean the same; None: only equal ones do.
+        encoder: see `core.encoder.Encoder`; loaded when it is first needed.
+        context: what stands before each text when its meaning is compared: a name alone says little.
+    """
+
+    def __init__(self, threshold: float | None, encoder: str, context: str = "") -> None:
+        self.threshold = threshold
+        self.encoder = encoder
+        self.context = context
+        self._forms: set[str] = set()
+        self._kept: list[Vectors] = []
+
+    def fill(self, listings: Sequence[Listing], offers: Sequence[Sequence[str]]) -> None:
+        """Puts what was offered for each list into it, in order, as far as it is new and there is room."""
+        vectors = iter(self._vectors([text for offer in offers for text in offer]))
+        for listing, offer in zip(listings, offers, strict=True):
+            for text in offer:
+                vector = next(vectors)
+                if listing.missing <= 0:
+                    continue
+                kept = self._keep(text, vector)
+                (listing.items if kept else listing.repeats).append(text)
+
+    def _vectors(self, texts: Sequence[str]) -> Sequence[Any]:
+        if self.threshold is None or not texts:
+            return [None] * len(texts)
+        from curation.core.encoder import Encoder
+
+        return list(Encoder(self.encoder).encode([self.context + text for text in texts]))
+
+    def _keep(self, text: str, vector: Any) -> bool:
+        form = normalize(text)
+        if form in self._forms:
+            return False
+        if vector is not None:
+            assert self.threshold is not None
+            # One by one, so that a cosine's bits don't depend on how many others there are.
+            if any(round(float(vector @ kept), _DECIMALS) >= self.threshold for kept in self._kept):
+                return False
+            self._kept.append(vector)
+        self._forms.add(form)
+        return True
+
+
+async def fill(
+    listings: Sequence[Listing], distinct: Distinct, ask: Callable[[Listing, int], Awaitable[str]], max_calls: int
+) -> None:
+    """Asks for what the lists lack, all of them at a time, until they are full or each was asked for `max_calls` times.
+
+    The replies of one turn are gone through in the order of the lists, so that who repeats whom does not depend on
+    which reply comes first.
+
+    Args:
+        ask: the reply to the request for a list, by the list and the number of the turn.
+    """
+    for turn in range(max_calls):
+        waiting = [listing for listing in listings if listing.missing > 0 and not listing.ended]
+        if not waiting:
+            return
+        offers = await asyncio.gather(*(_offer(listing, ask, turn) for listing in waiting))
+        # An encoder works for a while: the replies to others must not wait for it.
+        await asyncio.to_thread(distinct.fill, waiting, offers)
+
+
+async def _offer(listing: Listing, ask: Callable[[Listing, int], Awaitable[str]], turn: int) -> list[str]:
+    """What the teacher names; the list notes why it names nothing."""
+    try:
+        text = await ask(listing, turn)
+        items = read_list(text, titles_only=listing.titles_only)
+    except RecordError as error:
+        # Only a reply that could not be read may be another the next time.
+        listing.ended = not isinstance(error, ReplyError) or error.reason == "refusal"
+        listing.reason = error.reason if listing.ended or not listing.taken else "missing_variant"
+        listing.detail = error.detail
+        return []
+    listing.reason, listing.detail = "missing_variant", text
+    return [item for item in items if is_sound(item)]
+
+
+def is_sound(text: str) -> bool:
+    """Whether a record may hold the text: no NUL character, no half of a surrogate pair."""
+    return "\0" not in text and text == text.encode("utf-8", "replace").decode()
