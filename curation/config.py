@@ -37,6 +37,8 @@ from curation.core.rules import Rule
 from curation.dedupers._curator_keys import CURATOR_KEYS, from_curator
 
 NVIDIA_ENDPOINT = "https://integrate.api.nvidia.com/v1"
+NVIDIA_TEACHER = "nvidia/nemotron-4-340b-instruct"
+NVIDIA_JUDGE = "nvidia/nemotron-4-340b-reward"
 By = Literal["question", "answer", "both", "text"]
 
 
@@ -363,13 +365,33 @@ class GenerationPlan(Section):
     """
 
     generator: Component = Component(name="paraphrase")
-    teacher: ModelPlan = ModelPlan(model="nvidia/nemotron-4-340b-instruct", endpoint=NVIDIA_ENDPOINT)
+    teacher: ModelPlan = ModelPlan(model=NVIDIA_TEACHER, endpoint=NVIDIA_ENDPOINT)
     teachers: list[ModelPlan] = []
     critic: CriticPlan | None = Field(default_factory=lambda: CriticPlan(name="reward"))
     critics: list[CriticPlan] = []
-    judge: ModelPlan = ModelPlan(model="nvidia/nemotron-4-340b-reward")
+    judge: ModelPlan = ModelPlan(model=NVIDIA_JUDGE)
     drop: str | None = None
     grade_by: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_models(cls, values: Any) -> Any:
+        """A flag such as `--max-in-flight` leaves the default models what they are, and a model its default endpoint.
+
+        An endpoint of one's own has no default model. It runs last, so that `teachers` share no defaults.
+        """
+        if not isinstance(values, Mapping):
+            return values
+        defaults = {
+            "teacher": {"endpoint": NVIDIA_ENDPOINT, "model": NVIDIA_TEACHER},
+            "judge": {"model": NVIDIA_JUDGE},
+        }
+        filled = {}
+        for name, default in defaults.items():
+            given = values.get(name)
+            if isinstance(given, Mapping) and not {"kind", "endpoint"} & given.keys():
+                filled[name] = {**default, **given}
+        return {**values, **filled}
 
     @model_validator(mode="before")
     @classmethod

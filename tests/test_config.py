@@ -303,3 +303,18 @@ def test_faults_of_another_set() -> None:
     assert "against: with neither 'exact' nor 'threshold' nor 'ngram' nothing is compared" in faults
     assert faults.count("against: source 'jsonl' has no argument 'colums'. Did you mean 'columns'?") == 1
     assert "against.ngram: input should be greater than or equal to 1" in faults
+
+
+def test_manners_alone_leave_the_default_models_what_they_are() -> None:
+    plan = Plan.model_validate({"generation": {"teacher": {"max_in_flight": 5}, "judge": {"timeout": 9}}})
+    default = Plan().generation
+    assert plan.generation.teacher == default.teacher.model_copy(update={"max_in_flight": 5})
+    assert plan.generation.judge == default.judge.model_copy(update={"timeout": 9.0})
+    own = Plan.model_validate(
+        {"generation": {"teacher": {"endpoint": "http://one/v1"}, "judge": {"endpoint": "http://two/v1"}}}
+    )
+    assert (own.generation.teacher.model, own.generation.judge.model) == (None, None)
+    several = Plan.model_validate(
+        {"generation": {"teacher": {"timeout": 5}, "teachers": [{"endpoint": "http://one/v1"}]}}
+    )
+    assert several.generation.teachers[0].model is None
