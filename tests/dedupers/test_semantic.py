@@ -181,8 +181,8 @@ class TestCrowds:
     """Pairs of two texts with many near ones are not listed; who leaves and what belongs together stays the same."""
 
     @pytest.mark.parametrize("by", ["question", "both"])
-    @pytest.mark.parametrize("crowd", [0, 2, 8])
-    @pytest.mark.parametrize("spread", [0.05, 0.2, 0.3])
+    @pytest.mark.parametrize("crowd", [0, 6])
+    @pytest.mark.parametrize("spread", [0.05, 0.25])
     def test_the_same_leave(
         self, spread: float, crowd: int, by: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -282,7 +282,7 @@ class TestPrecision:
     """Vectors that are a little off decide nothing: what they can't tell, exact ones do."""
 
     @pytest.mark.parametrize("crowd", [256, 6])
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", range(2))
     def test_the_same_leave(
         self, seed: int, crowd: int, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -374,14 +374,14 @@ class TestBounds:
     def test_the_pairs_of_the_full_product(
         self, shape: str, threshold: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_near, "CROWD", 5000)
-        vectors = shaped(shape, 5000, 64)
+        monkeypatch.setattr(_near, "CROWD", 3000)
+        vectors = shaped(shape, 3000, 64)
         texts = places_of(vectors, tmp_path)
-        expected = near_pairs(texts, threshold, None, block_size=5000).pairs
+        expected = near_pairs(texts, threshold, None, block_size=3000).pairs
         assert_same_pairs(expected, full_product(vectors, threshold))
-        assert shape == "clustered" or threshold > 0.95 or len(expected) > 300
+        assert shape == "clustered" or threshold > 0.95 or len(expected) > 100
         for number in (3, 16, MORE_THAN_DIMENSIONS):
-            found = near_pairs(texts, threshold, principal_axes(vectors[:500], number), block_size=1900).pairs
+            found = near_pairs(texts, threshold, principal_axes(vectors[:500], number), block_size=1100).pairs
             ordered = found.sort_values(["first", "second"], ignore_index=True)
             pd.testing.assert_frame_equal(ordered, expected, check_exact=True)
 
