@@ -49,7 +49,12 @@ format: $(STAMP)  ## Format the code
 bench: $(STAMP)  ## Run the benchmarks (minutes; see benchmarks/)
 	$(BIN)/python -m benchmarks.clean.run
 	$(BIN)/python -m benchmarks.scale.run
-	$(BIN)/python -m benchmarks.dedup.run --vectors 20000
+	$(BIN)/python -m benchmarks.dedup.run --sentences 20000
+	$(BIN)/python -m benchmarks.dedup.embed
+	$(BIN)/python -m benchmarks.dedup.workers
+	$(BIN)/python -m benchmarks.dedup.quality
+	$(BIN)/python -m benchmarks.dedup.fuzzy
+	$(BIN)/python -m benchmarks.noise.run
 	$(BIN)/python -m benchmarks.sdg.run
 	$(BIN)/python -m benchmarks.sdg.caps
 	$(BIN)/python -m benchmarks.sdg.kills
