@@ -352,8 +352,14 @@ def test_rounds_end_when_one_adds_too_little(client: Client, tmp_path: Path, sou
         ({"rounds": {"ratio": 0}}, "the ratio of parents is 0"),
         ({"generation": {"teacher": {"model": ""}}}, "the generator has no model"),
         ({"generation": {"teacher": {"endpoint": ""}}}, "the generator has no endpoint"),
-        ({"generation": {"teacher": {"max_in_flight": 3}}}, "the generator has no key for https://integrate.api.nvidia"),
-        ({"generation": {"teacher": {"model": "m"}}}, "the generator has no key for https://integrate.api.nvidia.com/v1"),
+        (
+            {"generation": {"teacher": {"max_in_flight": 3}}},
+            "the generator has no key for https://integrate.api.nvidia",
+        ),
+        (
+            {"generation": {"teacher": {"model": "m"}}},
+            "the generator has no key for https://integrate.api.nvidia.com/v1",
+        ),
         ({"generation": {"teacher": {"endpoint": "http://localhost:1"}}}, "the generator has no model"),
         (
             {"generation": {"teacher": {"endpoint": "https://integrate.api.nvidia.com/v1", "model": "m"}}},
