@@ -40,8 +40,8 @@ def _specs_of(plan: Plan) -> Iterable[registry.Spec]:
     yield plan.source_spec()
     yield from (step.spec() for step in plan.clean)
     yield plan.generation.generator.spec("generator")
-    if plan.generation.critic:
-        yield plan.generation.critic.spec("critic")
+    yield from (critic.spec("critic") for critic in plan.generation.panel)
+    yield from (exporter.spec("exporter") for exporter in plan.exporters)
 
 
 def _meant(word: str, found: dict[str, list[str]]) -> list[tuple[str, str]]:

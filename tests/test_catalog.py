@@ -59,6 +59,21 @@ def test_a_dotted_path_joins_the_list(own: str, tmp_path: Path) -> None:
     assert f"  {own}(share: float = 0.9)" in catalog(["filters"], load(plan))
 
 
+def test_so_do_critics_and_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_own.py").write_text(
+        "from curation.critics.heuristic import Heuristic\n"
+        "from curation.exporters.jsonl import Jsonl\n"
+        "class Strict(Heuristic):\n    pass\n"
+        "class Csv(Jsonl):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("{exporters: [my_own.Csv], generation: {critics: [{name: pairwise}, my_own.Strict]}}")
+    text = catalog((), load(plan))
+    assert "  my_own.Strict(" in text
+    assert "  my_own.Csv(" in text
+
+
 def test_a_kind_or_a_name_is_enough() -> None:
     assert catalog(["critic"]) == catalog(["critics"])
     assert catalog(["exact"]).splitlines()[0] == "dedupers"

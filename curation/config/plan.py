@@ -1,0 +1,152 @@
+"""The whole plan, and what belongs to no part of it: where to compute, how often to generate, what may be spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+
+from curation.config.curating import (
+    AgainstPlan,
+    CleanStep,
+    DedupPlan,
+    SourcePlan,
+    SplitPlan,
+    law_steps,
+    source_of,
+    spec_of,
+)
+from curation.config.generation import GenerationPlan, ModelPlan
+from curation.config.section import Component, Section, raise_faults
+from curation.core import registry
+
+
+class TlsPlan(Section):
+    """PEM files for a Dask cluster across hosts."""
+
+    ca_file: Path
+    cert: Path
+    key: Path
+
+
+class ClusterPlan(Section):
+    """Where the work runs: processes of this machine, its GPUs, or a scheduler that already runs."""
+
+    device: Literal["cpu", "gpu"] = "cpu"
+    n_workers: int | None = Field(None, ge=1)
+    threads_per_worker: int = Field(1, ge=1)
+    scheduler_address: str | None = None
+    scheduler_file: Path | None = None
+    protocol: Literal["tcp", "tls", "ucx"] = "tcp"
+    nvlink_only: bool = False
+    rmm_pool_size: str | None = "14GB"
+    memory_limit: str = "auto"
+    tls: TlsPlan | None = None
+
+    @model_validator(mode="after")
+    def _one_scheduler(self) -> ClusterPlan:
+        if self.scheduler_address and self.scheduler_file:
+            raise ValueError("give scheduler_address or scheduler_file, not both")
+        return self
+
+
+class BudgetPlan(Section):
+    """What the run may spend over all its tries; null is no bound. `max_cost` is in dollars, by the models' prices."""
+
+    max_requests: int | None = Field(None, ge=0)
+    max_tokens: int | None = Field(None, ge=0)
+    max_cost: float | None = Field(None, ge=0)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The secrets of a run: beside the plan, so that no plan on disk ever holds them.
+
+    Args:
+        everywhere: sent to every endpoint that has none of its own.
+        endpoints: by address.
+    """
+
+    everywhere: SecretStr | None = None
+    endpoints: Mapping[str, SecretStr] = field(default_factory=dict)
+
+    def of(self, model: ModelPlan) -> SecretStr | None:
+        """What a model's endpoint may see."""
+        return self.endpoints.get(model.endpoint or "", self.everywhere)
+
+
+class RoundsPlan(Section):
+    """How often to generate, and when to stop."""
+
+    count: int = Field(1, ge=0)
+    ratio: float = Field(0.001, ge=0, le=1)
+    target_size: int | None = Field(None, ge=1)
+    min_gain: int = Field(1, ge=0)
+
+
+class Plan(Section):
+    """Everything that a run does, without its secrets."""
+
+    seed: int = 42
+    output: Path = Path("data/curated")
+    input: list[str] = []
+    source: SourcePlan = SourcePlan()
+    num_files: int | None = Field(None, ge=1)
+    files_per_partition: int = Field(2, ge=1)
+    max_bad_ratio: float = Field(0.01, ge=0, le=1)
+    cluster: ClusterPlan = ClusterPlan()
+    clean: list[CleanStep] = Field(default_factory=lambda: law_steps())
+    against: AgainstPlan = Field(default_factory=AgainstPlan)
+    dedup: DedupPlan = DedupPlan()
+    split: SplitPlan = SplitPlan()
+    rounds: RoundsPlan = RoundsPlan()
+    generation: GenerationPlan = Field(default_factory=GenerationPlan)
+    budget: BudgetPlan = BudgetPlan()
+    tasks: list[Literal["title", "qa"]] = ["title", "qa"]
+    exporters: list[Component] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_idea_of_near(cls, values: Any) -> Any:
+        """What is near to another set is, unless it says otherwise, what is near for the dedup."""
+        against = values.get("against") if isinstance(values, Mapping) else None
+        if not isinstance(against, Mapping) or "threshold" in against:
+            return values
+        try:
+            semantic = DedupPlan.model_validate(values.get("dedup", {})).semantic
+        except ValidationError:  # told where it stands
+            return values
+        return {**values, "against": {**against, "threshold": semantic.threshold if semantic else None}}
+
+    @field_validator("exporters")
+    @classmethod
+    def _exporters_exist(cls, value: list[Component]) -> list[Component]:
+        raise_faults([fault for exporter in value for fault in exporter.spec("exporter").faults()])
+        return value
+
+    @model_validator(mode="after")
+    def _source_reads(self) -> Plan:
+        raise_faults(self.source_spec().faults())
+        return self
+
+    @model_validator(mode="after")
+    def _priced(self) -> Plan:
+        if self.budget.max_cost is not None:
+            raise_faults(
+                [
+                    f"generation.{name}.price: budget.max_cost needs the price of {model.model} in dollars for a "
+                    "million tokens, such as {prompt: 0.5, completion: 1.5} (0 for what costs nothing)"
+                    for name, model in self.generation.asked
+                    if model.kind == "openai_compatible" and model.price is None
+                ]
+            )
+        return self
+
+    def source_spec(self) -> registry.Spec:
+        """The source with what the plan says elsewhere: the input's paths, how many files, how they are grouped."""
+        name = self.source.name or source_of(self.input)
+        known = {"num_files": self.num_files, "files_per_partition": self.files_per_partition}
+        return spec_of(name, self.input, known, self.source.arguments)
