@@ -12,7 +12,7 @@ from curation.core.errors import RecordError, RequestError
 from curation.core.records import Record, child
 from curation.engine import lift
 from curation.engine.run import Run, read_part
-from curation.rounds import curate_source, draw_parents, read_other, why_no_rounds
+from curation.rounds import curate_source, draw_parents, needed, read_other, why_no_rounds
 from curation.stages._panel import Panel
 from curation.stages.synthesize import plain
 
@@ -47,7 +47,7 @@ def estimate(run: Run, plan: Plan, keys: Keys) -> str:
     obstacle = why_no_rounds(plan, keys)
     if obstacle:
         return f"Dry run: the plan is sound. No synthetic data: {obstacle}. Nothing was sent."
-    parents = draw_parents(run, plan, dataset, [], 1)
+    parents = draw_parents(run, plan, dataset, [], needed(plan, dataset, []), 1)
     rows = [plain(row) for part in parents.parts for row in read_part(str(part)).to_dict("records")]
     teacher, judges = Counting(), {name: Counting() for name in plan.generation.judges if name}
     lift.run_async(_count(plan, rows[:SAMPLE], teacher, judges))

@@ -45,7 +45,7 @@ def run(plan: Plan, keys: Keys, dry: bool = False, quiet: bool = False) -> int:
             (store.root / "run.json").unlink(missing_ok=True)  # who finds it finds a run that has ended
             write_durably(store.root / "plan.yaml", dump(plan).encode())
             result = rounds.curate(work, plan, keys)
-            _finish(work, result)
+            _finish(work, plan, result)
     if dry:
         print(forecast)
     else:
@@ -70,11 +70,13 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _finish(work: Run, result: rounds.Result) -> None:
+def _finish(work: Run, plan: Plan, result: rounds.Result) -> None:
     """What a finished run leaves beside its stages: the ledger, `run.json` and the report."""
     root = work.store.root
     collect_ledger(work.store, work.stages)
-    write_json(root / "run.json", summary.summarize(root, work.stages, result.exports, result.ended))
+    told = summary.summarize(root, work.stages, result.exports, result.ended)
+    balance = summary.balance(work.stages, result.dataset, plan.rounds.balance)
+    write_json(root / "run.json", {**told, "balance": balance})
     from curation.report.page import write_report
 
     write_report(root)

@@ -61,22 +61,40 @@ def curate_source(run: Run, plan: Plan, other: Stage | None = None) -> Stage:
     return stages.split(run, deduped[-1] if deduped else table, deduped, plan.split, plan.seed)
 
 
-def draw_parents(run: Run, plan: Plan, dataset: list[Stage], used: list[Stage], round_number: int) -> Stage:
-    """The parents of a round: a share of the training records and seeds, but no more than could still be wanted."""
-    train = _train_size(dataset)
-    count = max(1, round(plan.rounds.ratio * (train + _seeds(dataset)))) if plan.rounds.ratio else 0
-    if plan.rounds.target_size:
-        count = min(count, plan.rounds.target_size - train)
+def draw_parents(
+    run: Run, plan: Plan, dataset: list[Stage], used: list[Stage], need: stages.Need | None, round_number: int
+) -> Stage:
+    """The parents of a round: what groups need, or a share of the training records and seeds.
+
+    No more of them than could still be wanted.
+    """
+    if plan.rounds.balance and need:
+        wanted = stages.Wanted(sum(need.parents.values()), plan.rounds.balance.by, need.parents)
+    else:
+        train = _train_size(dataset)
+        count = max(1, round(plan.rounds.ratio * (train + _seeds(dataset)))) if plan.rounds.ratio else 0
+        if plan.rounds.target_size:
+            count = min(count, plan.rounds.target_size - train)
+        wanted = stages.Wanted(count)
     workers = sum(run.client.nthreads().values())
-    partitions = max(workers, math.ceil(count / PARENTS_IN_A_PARTITION))
-    return stages.parents(run, dataset, used, count, max(1, min(partitions, count)), plan.seed, round_number)
+    partitions = max(workers, math.ceil(wanted.count / PARENTS_IN_A_PARTITION))
+    return stages.parents(run, dataset, used, wanted, max(1, min(partitions, wanted.count)), plan.seed, round_number)
+
+
+def needed(plan: Plan, dataset: list[Stage], used: list[Stage]) -> stages.Need | None:
+    """What the groups of the dataset still need, where the plan balances them."""
+    balance = plan.rounds.balance
+    if balance is None:
+        return None
+    variants = plan.generation.generator.spec("generator").create().variants
+    return stages.need(dataset, used, balance, plan.rounds.target_size, variants)
 
 
 def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
     """What is missing for generation, or None. A plan of 0 rounds, or a ratio of 0, is a reason too."""
     if not plan.rounds.count:
         return "0 rounds were asked for"
-    if not plan.rounds.ratio:
+    if not plan.rounds.ratio and not plan.rounds.balance:
         return "the ratio of parents is 0"
     for name, model in plan.generation.asked:
         who = {"judge": "the critic", "teacher": "the generator"}.get(name, f"generation.{name}")
@@ -100,32 +118,47 @@ def exporters(plan: Plan) -> list[Spec]:
 def _rounds(run: Run, plan: Plan, keys: Keys, result: Result, other: Stage | None) -> None:
     used: list[Stage] = []
     for number in range(1, plan.rounds.count + 1):
-        size = _train_size(result.dataset)
-        if not size + _seeds(result.dataset):
-            result.ended = "the training split is empty: there is nothing to write new records from"
+        need = needed(plan, result.dataset, used)
+        if ended := _why_no_more(plan, result.dataset, need):
+            result.ended = ended
             return
-        if plan.rounds.target_size and size >= plan.rounds.target_size:
-            result.ended = f"the training split has reached its target of {plan.rounds.target_size:,} records"
-            return
-        used.append(draw_parents(run, plan, result.dataset, used, number))
+        used.append(draw_parents(run, plan, result.dataset, used, need, number))
         table = written = stages.synthesize(run, used[-1], plan, keys, number)
         table = _clean(run, plan, table, other, number)
         table = [table, *_dedup(run, plan, table, result.dataset, number)][-1]
-        if plan.rounds.target_size:
-            table = stages.target(run, table, plan.rounds.target_size - size, plan.seed, number)
-        result.dataset.append(table)
+        result.dataset.append(_cut(run, plan, table, result.dataset, need, number))
         if stages.BUDGET_SPENT in written.manifest.dropped:
             result.ended = f"what the run may spend is used up in round {number}; a higher budget goes on from here"
             return
-        if table.manifest.rows_out < plan.rounds.min_gain:
-            result.ended = f"round {number} added {table.manifest.rows_out}, fewer than min_gain={plan.rounds.min_gain}"
+        gain = result.dataset[-1].manifest.rows_out
+        if need is None and gain < plan.rounds.min_gain:
+            result.ended = f"round {number} added {gain}, fewer than min_gain={plan.rounds.min_gain}"
             return
-    reached = plan.rounds.target_size and _train_size(result.dataset) >= plan.rounds.target_size
-    result.ended = (
-        f"the training split has reached its target of {plan.rounds.target_size:,} records"
-        if reached
-        else f"{plan.rounds.count} of {plan.rounds.count} rounds are done"
-    )
+    ended = _why_no_more(plan, result.dataset, needed(plan, result.dataset, used))
+    result.ended = ended or f"{plan.rounds.count} of {plan.rounds.count} rounds are done"
+
+
+def _why_no_more(plan: Plan, dataset: list[Stage], need: stages.Need | None) -> str | None:
+    """Why no further round is wanted, in a sentence; None where one is."""
+    size = _train_size(dataset)
+    if not size + _seeds(dataset):
+        return "the training split is empty: there is nothing to write new records from"
+    if plan.rounds.target_size and size >= plan.rounds.target_size:
+        return f"the training split has reached its target of {plan.rounds.target_size:,} records"
+    if need is None or need.parents:
+        return None
+    short = sum(need.room.values())
+    groups = f"{len(need.room)} groups are" if len(need.room) > 1 else "a group is"
+    return f"{groups} still {short:,} records short, with no parents left" if short else "every group has its records"
+
+
+def _cut(run: Run, plan: Plan, new: Stage, dataset: list[Stage], need: stages.Need | None, round_number: int) -> Stage:
+    """The new records, less those that are more than were wanted."""
+    if plan.rounds.balance and need:
+        return stages.target_groups(run, new, need.room, plan.rounds.balance.by, plan.seed, round_number)
+    if plan.rounds.target_size:
+        return stages.target(run, new, plan.rounds.target_size - _train_size(dataset), plan.seed, round_number)
+    return new
 
 
 def _clean(run: Run, plan: Plan, table: Stage, other: Stage | None, round_number: int) -> Stage:

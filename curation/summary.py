@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,12 +15,15 @@ import orjson
 import pandas as pd
 
 from curation import __version__
+from curation.config import BalancePlan
 from curation.core.agreement import agreement
-from curation.core.records import SPLITS
+from curation.core.balance import evenness
+from curation.core.records import SEED, SPLITS, SYNTHETIC
 from curation.engine.run import read_part
 from curation.engine.spending import shown, spent
 from curation.engine.store import Manifest, Stage, sha256_of
 from curation.stages import SPENDING
+from curation.stages.balance import group_of, grouped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +46,51 @@ def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], 
         "agreement": _agreement([stage for stage in stages if stage.manifest.stage == "synthesize"]),
         "versions": {"curation": __version__, "python": platform.python_version(), **_versions()},
     }
+
+
+def balance(stages: Sequence[Stage], dataset: Sequence[Stage], plan: BalancePlan | None) -> dict[str, Any] | None:
+    """How even the groups are that the plan balances, and what left of each; None where it balances none.
+
+    Returns:
+        `by`; `evenness` of the groups' records in train, from 0 to 1; and `groups`, sorted by name, each with `records`
+        (in train), `new` of them, the `parents` that were drawn over all rounds, and new records that `left` by reason.
+    """
+    if plan is None:
+        return None
+    rows = grouped(dataset, plan.by)
+    rows = rows[rows["split"] == "train"]
+    left: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, reason in _left_of(stages, plan.by):
+        left[group][reason] += 1
+    names = sorted(set(rows[rows["origin"] != SYNTHETIC]["group"]))
+    records = Counter(rows[rows["origin"] != SEED]["group"])
+    new = Counter(rows[rows["origin"] == SYNTHETIC]["group"])
+    drawn = Counter(grouped([stage for stage in stages if stage.manifest.stage == "parents"], plan.by)["group"])
+    return {
+        "by": plan.by,
+        "evenness": round(evenness(records[name] for name in names), 4),
+        "groups": [
+            {
+                "group": name,
+                "records": records[name],
+                "new": new[name],
+                "parents": drawn[name],
+                "left": dict(sorted(left[name].items())),
+            }
+            for name in names
+        ],
+    }
+
+
+def _left_of(stages: Sequence[Stage], by: str) -> Iterator[tuple[str, str]]:
+    """Group and reason of each new record that left."""
+    for part in (part for stage in stages if stage.manifest.round > 0 for part in stage.left):
+        entries = read_part(str(part), ["reason", "record"])
+        for reason, text in zip(entries["reason"], entries["record"], strict=True):
+            record = orjson.loads(text)
+            group = record["tags"] if by == "tags" else group_of(orjson.loads(record["extra"] or "{}"), by)
+            if group is not None:
+                yield group, reason
 
 
 def funnel(stages: Sequence[Stage], exports: Sequence[Manifest]) -> Table:

@@ -221,7 +221,10 @@ def test_the_models_of_all_critics_need_a_price_where_money_is_bounded() -> None
         ({"drop": "helpfulnes < 2"}, "generation.drop: no critic gives 'helpfulnes'. Did you mean 'helpfulness'?"),
         ({"critic": None, "drop": "helpfulness < 2"}, "no critic gives 'helpfulness'. There are: none"),
         ({"critics": [{"name": "judge", "as": "a-b"}]}, "generation.critics.0.as: 'a-b' can't begin a name"),
-        ({"critics": [{"name": "judge", "sa": "a"}]}, "there is no such field. There are: name, arguments, judge, as"),
+        (
+            {"critics": [{"name": "judge", "sa": "a"}]},
+            "there is no such field. There are: name, arguments, judge, as, only",
+        ),
         ({"critics": ["jugde"]}, "generation.critics.0: no critic is called 'jugde'. Did you mean 'judge'?"),
         (
             {"critics": [{"name": "judge", "arguments": {"rubric": "none.yaml"}}]},
@@ -252,6 +255,13 @@ def test_attributes_that_nobody_knows_beforehand_may_stand_in_a_rule() -> None:
     load(overrides=[f"generation={{critics: {critics}, drop: kg_mass < 2 or kg_more > 1}}"])
     (fault,) = faults_of(f"generation={{critics: {critics}, drop: mass < 2}}")
     assert "no critic gives 'mass'" in fault
+
+
+def test_a_balance_needs_a_size() -> None:
+    assert faults_of("rounds.balance.by=tags") == [
+        "rounds: balance needs 'each', the records of a group, or a target_size that groups share evenly"
+    ]
+    assert load(overrides=["rounds.balance.each=30"]).rounds.balance is not None
 
 
 def test_models_that_nobody_asks_need_no_price() -> None:

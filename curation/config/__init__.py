@@ -17,11 +17,12 @@ from curation.config.curating import (
 )
 from curation.config.generation import CriticPlan, GenerationPlan, ModelPlan, PricePlan
 from curation.config.loading import Flag, dump, key_variable, load
-from curation.config.plan import BudgetPlan, ClusterPlan, Keys, Plan, RoundsPlan, TlsPlan
+from curation.config.plan import BalancePlan, BudgetPlan, ClusterPlan, Keys, Plan, RoundsPlan, TlsPlan
 from curation.config.section import Component, Section
 
 __all__ = [
     "AgainstPlan",
+    "BalancePlan",
     "BudgetPlan",
     "CleanStep",
     "ClusterPlan",

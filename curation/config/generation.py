@@ -70,13 +70,16 @@ class CriticPlan(Component):
     """A critic, and whom it asks.
 
     `judge` is its own model, where that is not the `generation.judge` of all critics. `as` goes before each of its
-    attributes with an underscore: `rating` becomes `pair_rating`.
+    attributes with an underscore: `rating` becomes `pair_rating`. `only` says which records it judges, by columns of
+    the record or of its source: a value, several, or whether there is one (true, false). What the rule asks of the
+    others' scores is passed over for a record that it does not judge.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     judge: ModelPlan | None = None
     prefix: str = Field("", alias="as")
+    only: dict[str, bool | str | list[str]] = {}
 
     @property
     def called(self) -> str:
@@ -146,7 +149,8 @@ class GenerationPlan(Section):
     `teachers`, where there are any, stand in for `teacher`: each parent is given to one of them, drawn by weight. They
     take from `teacher` what they don't say themselves. In the same way `critics` stand in for `critic`, and their own
     models take from `judge` what they don't say. `drop` is a rule over the scores of all critics together; `grade_by`
-    names the critic that grades, where it is not the first one that can.
+    names the critic that grades, where it is not the first one that can. With `cascade`, critics that ask models are
+    asked one after the other, and only until the rule drops the record: cheaper, and slower.
     """
 
     generator: Component = Component(name="paraphrase")
@@ -157,6 +161,7 @@ class GenerationPlan(Section):
     judge: ModelPlan = ModelPlan(model=NVIDIA_JUDGE)
     drop: str | None = None
     grade_by: str | None = None
+    cascade: bool = False
 
     @model_validator(mode="before")
     @classmethod

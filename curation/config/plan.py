@@ -78,13 +78,34 @@ class Keys:
         return self.endpoints.get(model.endpoint or "", self.everywhere)
 
 
+class BalancePlan(Section):
+    """As many records of the training split in one group as in any other, as far as the teacher can supply them.
+
+    A group is what has the same value in `by`: a column of the source, such as a taxonomy's `leaf`, or `tags`. Each is
+    to have `each` records after critics and dedup, or, where only `rounds.target_size` is given, an even share of it;
+    then what a group can't supply is shared out among the others. Groups that are short are drawn from again in the
+    next round, until they have them or `max_parents` were drawn over all rounds.
+    """
+
+    by: str = "leaf"
+    each: int | None = Field(None, ge=1)
+    max_parents: int = Field(100, ge=1)
+
+
 class RoundsPlan(Section):
-    """How often to generate, and when to stop."""
+    """How often to generate, and when to stop. With `balance`, `ratio` and `min_gain` say nothing."""
 
     count: int = Field(1, ge=0)
     ratio: float = Field(0.001, ge=0, le=1)
     target_size: int | None = Field(None, ge=1)
     min_gain: int = Field(1, ge=0)
+    balance: BalancePlan | None = None
+
+    @model_validator(mode="after")
+    def _balanced_to_what(self) -> RoundsPlan:
+        if self.balance and not (self.balance.each or self.target_size):
+            raise ValueError("balance needs 'each', the records of a group, or a target_size that groups share evenly")
+        return self
 
 
 class Plan(Section):

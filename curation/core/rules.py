@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,15 +61,18 @@ class Rule:
         """The rule that `text` describes; see the class for errors."""
         return cls(text)
 
-    def failing(self, scores: Mapping[str, float]) -> str | None:
+    def failing(self, scores: Mapping[str, float], without: Collection[str] = ()) -> str | None:
         """The first clause (between `or`s) that is true of `scores`, or None where the record may stay.
 
+        Args:
+            without: scores that may be missing: nobody was to give them. What hangs on them is not true.
+
         Raises:
-            RecordError: a score that the rule names is missing or not a finite number.
+            RecordError: another score that the rule names is missing or not a finite number.
         """
         for name in self.names:
             value = scores.get(name)
-            if value is None or not math.isfinite(value):
+            if not (value is None and name in without) and (value is None or not math.isfinite(value)):
                 raise RecordError("missing_score", f"'{self.text}' needs {name}, the scores are {dict(scores)}")
         return next((clause for clause, node in self._clauses if _holds(node, scores)), None)
 

@@ -47,6 +47,8 @@ _MEANINGS: Final = {
     "invalid_utf8": "bytes that are no UTF-8 text",
     "nul_byte": "a NUL byte in a text",
     "lone_surrogate": "half of a character",
+    "missing_document": "the documents that a leaf names could not be had",
+    "unreadable_document": "a document, or a page of it, without a text that can be read",
     "duplicate_id": "an earlier row had the same id",
     "low_score": "too few votes, or a poor grade",
     "word_count": "too short or too long",
@@ -112,6 +114,7 @@ def _contents(done: Finished) -> dict[str, Any]:
         "near": _near(done),
         "against": comparison(done),
         "agreement": _agreement(done),
+        "balance": _balance(done),
         "models": done.run.get("models", {}),
         "exports": [(entry["stage"], entry["splits"]) for entry in done.run["exports"]],
         "seconds": [(stage.manifest.round, stage.manifest.stage, stage.manifest.seconds) for stage in done.stages],
@@ -263,6 +266,23 @@ def _agreement(done: Finished) -> list[dict[str, Any]]:
     pairs = done.run.get("agreement", [])
     told = [pair for pair in pairs if (pair["spearman"], pair["equal"]) != (None, None)]
     return sorted(told, key=lambda pair: pair["equal"] is None)
+
+
+def _balance(done: Finished) -> dict[str, Any] | None:
+    """The groups that the plan balances, each with its share of the largest one."""
+    found = done.run.get("balance")
+    if not found:
+        return None
+    largest = max((group["records"] for group in found["groups"]), default=0) or 1
+    groups = [
+        {
+            **group,
+            "width": 100 * group["records"] / largest,
+            "why": sorted(group["left"].items(), key=lambda one: -one[1]),
+        }
+        for group in found["groups"]
+    ]
+    return {**found, "groups": groups}
 
 
 def _near(done: Finished) -> dict[str, Any] | None:

@@ -2,18 +2,21 @@
 
 from curation.stages._asking import SPENDING, asking
 from curation.stages.against import decontaminate, reference
+from curation.stages.balance import Need, need
 from curation.stages.clean import clean
 from curation.stages.dedup import exact, fuzzy, near
 from curation.stages.export import export
-from curation.stages.parents import parents
+from curation.stages.parents import Wanted, parents
 from curation.stages.read import read
 from curation.stages.split import split
 from curation.stages.synthesize import BUDGET_SPENT, synthesize
-from curation.stages.target import target
+from curation.stages.target import target, target_groups
 
 __all__ = [
     "BUDGET_SPENT",
     "SPENDING",
+    "Need",
+    "Wanted",
     "asking",
     "clean",
     "decontaminate",
@@ -21,10 +24,12 @@ __all__ = [
     "export",
     "fuzzy",
     "near",
+    "need",
     "parents",
     "read",
     "reference",
     "split",
     "synthesize",
     "target",
+    "target_groups",
 ]

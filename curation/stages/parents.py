@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from curation.core.records import COLUMNS, SYNTHETIC, frame, unit_interval
 from curation.engine.lift import Outcome
 from curation.engine.run import Run, columns_of, read_part
 from curation.engine.store import Stage, writing
+from curation.stages.balance import grouped
 
 PARENTS = "parents.parquet"
 
@@ -30,10 +31,25 @@ class Choose:
         return Outcome(rows[list(COLUMNS)])
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How many parents a round takes: `count` spread over tags, or so many of each group by the column `by`."""
+
+    count: int
+    by: str | None = None
+    groups: Mapping[str, int] = field(default_factory=dict)
+
+
 def parents(
-    run: Run, dataset: Sequence[Stage], used: Sequence[Stage], count: int, partitions: int, seed: int, round_number: int
+    run: Run,
+    dataset: Sequence[Stage],
+    used: Sequence[Stage],
+    wanted: Wanted,
+    partitions: int,
+    seed: int,
+    round_number: int,
 ) -> Stage:
-    """`count` human records of the training split, or seeds, spread over tags; those that no earlier round took first.
+    """Human records of the training split, or seeds; those that no earlier round took first.
 
     Args:
         dataset: all stages of the dataset.
@@ -47,7 +63,15 @@ def parents(
         table["file"] = np.repeat(np.arange(len(files)), [pq.read_metadata(file).num_rows for file in files])
         table = table[(table["split"] == "train") & (table["origin"] != SYNTHETIC)]
         taken = columns_of(used, ["id"])["id"]
-        ids = draw(table, set(taken), count, seed, round_number)
+        if wanted.by is None:
+            ids = draw(table, set(taken), wanted.count, seed, round_number)
+        else:
+            group = table["id"].map(grouped(dataset, wanted.by).set_index("id")["group"])
+            ids = [
+                identifier
+                for name, count in sorted(wanted.groups.items())
+                for identifier in draw(table[group == name], set(taken), count, seed, round_number)
+            ]
         # Neighbours in a file stay together, so that each partition reads few files.
         chosen = table.loc[table["id"].isin(ids), ["id", "file"]].sort_values(["file", "id"], ignore_index=True)
         chosen["partition"] = chosen.index * partitions // max(1, len(chosen))
@@ -56,8 +80,9 @@ def parents(
         table = dd.from_map(_chosen, range(partitions), files=files, choice=str(folder / PARENTS), meta=frame([]))
         return table, Choose()
 
-    settings = {"count": count, "seed": seed}
-    return run.stage("20-parents", round_number, [*dataset, *used], settings, [__name__], prepare)
+    settings = {**asdict(wanted), "seed": seed}
+    code = [__name__, "curation.stages.balance"]
+    return run.stage("20-parents", round_number, [*dataset, *used], settings, code, prepare)
 
 
 def draw(table: pd.DataFrame, used: set[str], count: int, seed: int, round_number: int) -> list[str]:

@@ -198,7 +198,7 @@ def _sound(draft: Record) -> Record:
 
 def _settings(plan: GenerationPlan, panel: Panel) -> dict[str, Any]:
     """What the stage's result depends on: not a model that nobody asks, nor how patiently one is asked."""
-    settings = plan.model_dump(mode="json", include={"generator", "drop"})
+    settings = plan.model_dump(mode="json", include={"generator", "drop", "cascade"})
     settings["critics"] = [_seat(seat) for seat in panel.seats]
     asked = {name: model.model_dump(mode="json", exclude=HOW_IT_IS_ASKED) for name, model in plan.asked}
     identities = {name: model_of(model, None).identity for name, model in plan.asked}

@@ -81,3 +81,12 @@ def test_a_rule_travels_to_workers() -> None:
     again = pickle.loads(pickle.dumps(rule))
     assert again == rule
     assert again.failing({"helpfulness": 1.0}) == "helpfulness < 3"
+
+
+def test_what_nobody_was_to_give_may_be_missing() -> None:
+    rule = Rule("faith < 1 or rating < 2")
+    assert rule.failing({"rating": 3}, {"faith"}) is None
+    assert rule.failing({"rating": 1}, {"faith"}) == "rating < 2"
+    assert Rule("not faith >= 1").failing({}, {"faith"}) is None
+    with pytest.raises(RecordError, match="needs rating"):
+        rule.failing({"faith": 1}, {"faith"})

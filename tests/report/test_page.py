@@ -146,6 +146,22 @@ def test_it_says_how_far_critics_agree(tmp_path: Path, page: str) -> None:
     assert "copied" not in text
 
 
+def test_it_says_how_even_the_groups_are(tmp_path: Path, page: str) -> None:
+    assert "How even the groups are" not in page
+    root = finished_run(tmp_path)
+    run = orjson.loads((root / "run.json").read_bytes())
+    groups = [
+        {"group": "arts/<b>", "records": 1200, "new": 1150, "parents": 40, "left": {"failed_rule": 3, "refusal": 1200}},
+        {"group": "science", "records": 300, "new": 0, "parents": 0, "left": {}},
+    ]
+    run["balance"] = {"by": "leaf", "evenness": 0.7219, "groups": groups}
+    (root / "run.json").write_bytes(orjson.dumps(run))
+    found = outline(write_report(root).read_text(encoding="utf-8"))
+    assert "by leaf. Their evenness is 0.722:" in found.text
+    assert "arts/<b>1,2001,150401,200 refusal, 3 failed rule science30000" in found.text
+    assert [value for name, value in found.attributes if name == "style" and value == "width:25.0%"]
+
+
 def test_a_run_without_rounds_says_why(tmp_path: Path) -> None:
     text = outline(write_report(finished_run(tmp_path, rounds=0)).read_text(encoding="utf-8")).text
     assert "40 records came in, 29 stayed. No synthetic data: 0 rounds were asked for." in text

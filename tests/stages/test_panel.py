@@ -125,6 +125,42 @@ def test_nothing_is_paid_for_a_record_that_the_other_critics_have_sealed(drop: s
         assert (row["field"], row["score"]) == ("sourced", 0.0)
 
 
+def test_in_a_cascade_nobody_is_asked_once_the_rule_has_dropped_it() -> None:
+    drop = "pair_rating < 2 or second_rating < 2"
+    for cascade, asked in ((True, 0), (False, 1)):
+        panel = panel_of(critics=[WORDS, PAIR, SECOND], drop=drop, cascade=cascade)
+        first, second = Says("Score: 1"), Says("Score: 3")
+        row = judged(panel, {"critics.1.judge": first, "critics.2.judge": second})
+        assert (row["bound"], first.asked, second.asked) == ("pair_rating < 2", 1, asked)
+    kept = judged(
+        panel_of(critics=[WORDS, PAIR, SECOND], drop=drop, cascade=True),
+        dict.fromkeys(("critics.1.judge", "critics.2.judge"), Says("Score: 3")),
+    )
+    assert kept.get(REASON) is None
+    assert orjson.loads(kept["scores"])["second_rating"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("only", "asked"),
+    [
+        ({"context": False}, 1),
+        ({"context": True}, 0),
+        ({"kind": "knowledge"}, 1),
+        ({"kind": ["skill", "other"]}, 0),
+        ({"kind": ["skill", "knowledge"], "title": True}, 1),
+        ({"nothing": False, "kind": True}, 1),
+        ({"nothing": "x"}, 0),
+    ],
+)
+def test_a_critic_judges_only_what_it_is_for(only: dict[str, Any], asked: int) -> None:
+    panel = panel_of(critics=[WORDS, PAIR | {"only": only}], drop="passed < 0.5 or pair_rating < 2")
+    model = Says("Score: 1")
+    row = judged(panel, {"critics.1.judge": model}, extra='{"kind": "knowledge"}')
+    assert model.asked == asked
+    # What the rule asks of a score that nobody was to give is passed over.
+    assert (row.get("bound"), row.get(REASON)) == (("pair_rating < 2", "failed_rule") if asked else (None, None))
+
+
 def test_a_critic_that_cannot_score_is_named_and_what_others_said_is_kept() -> None:
     panel = panel_of(critics=[WORDS, PAIR, SECOND], drop="pair_rating < 2")
     row = judged(panel, {"critics.1.judge": Says("Score: 3"), "critics.2.judge": Says("I can't say.")})
