@@ -142,6 +142,17 @@ class CriticPlan(Component):
         )
         return self
 
+    @model_validator(mode="after")
+    def _brings_its_model(self) -> CriticPlan:
+        kind = getattr(registry.find("critic", self.name), "asks", None)
+        if kind is None:
+            return self
+        own = ModelPlan(kind=kind, arguments=self.arguments)
+        if self.judge not in (None, own):
+            raise ValueError(f"critic '{self.name}' asks the model of its own arguments: it takes no 'judge'")
+        object.__setattr__(self, "judge", own)  # frozen as soon as it is sound
+        return self
+
 
 class GenerationPlan(Section):
     """Who writes new records, and who judges them by which rule.

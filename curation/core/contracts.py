@@ -204,6 +204,8 @@ class Critic(ABC):
 
     needs_model: ClassVar[bool]
     """Whether `judge` asks a model."""
+    asks: ClassVar[str | None] = None
+    """The kind of model that it always asks, made of its own arguments; None: any that the plan names."""
 
     @property
     def gives(self) -> Mapping[str, Scale | None] | None:

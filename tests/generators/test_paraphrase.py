@@ -12,7 +12,7 @@ from curation.core.contracts import ChatModel, Completion, Message
 from curation.core.errors import RecordError
 from curation.core.parse import read_json
 from curation.core.records import DETAIL, REASON, Record, child, human
-from curation.generators.paraphrase import FIELDS, Paraphrase
+from curation.generators.paraphrase import FIELDS, MANNERS, Paraphrase
 from curation.models.openai_compatible import OpenaiCompatible
 from curation.models.scripted import Scripted
 from tests.mock_endpoint import MockEndpoint, reply
@@ -56,6 +56,23 @@ def test_the_prompt_holds_the_record_untouched_and_the_number_of_variants() -> N
     assert "exactly 3 variants" in task
     assert "Between 20 and 90 words" in task
     assert "$" not in task
+
+
+def test_each_request_gets_one_of_the_manners_and_the_record_says_which() -> None:
+    generator = Paraphrase(manners="varied")
+    records = [{**PARENT, "id": f"law-{number}", "extra": '{"site": "law"}'} for number in range(60)]
+    drawn = {generator.manner_for(record) for record in records}
+    assert drawn == set(MANNERS)
+    assert len({generator.manner_for({**PARENT, "_round": number}) for number in range(9)}) > 1
+    model = Says(variants(GOOD))
+    (draft,) = expand(generator, model, records[0])
+    manner = generator.manner_for(records[0])
+    assert json.loads(draft["extra"]) == {"site": "law", "manner": manner}
+    ((messages, _),) = model.asked
+    plain = Paraphrase().messages_for(records[0])[0]["content"]
+    assert messages[0]["content"] == plain.replace("\n\nReply with", f"\n{manner}\n\nReply with")
+    with pytest.raises(ValueError, match="manners is a list of sentences, or 'varied', not 'other'"):
+        Paraphrase(manners="other")
 
 
 def test_each_variant_is_a_draft_with_its_origin() -> None:
@@ -143,7 +160,7 @@ def test_a_parent_without_a_title_gets_one() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"variants": 0}, {"min_words": 9, "max_words": 8}, {"min_words": -1}])
-def test_impossible_arguments_are_refused(arguments: dict[str, int]) -> None:
+def test_impossible_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Paraphrase(**arguments)
 
