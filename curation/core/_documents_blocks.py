@@ -30,14 +30,16 @@ class DocumentFault:
     """Something of a document that could not be read.
 
     Args:
-        file_name: below the checkout.
+        file_name: below the checkout; or the pattern that names no file.
         page: from 1; 0 for the whole file.
         detail: what is wrong, in words.
+        missing: whether there is no such file at all.
     """
 
     file_name: str
     page: int
     detail: str
+    missing: bool = False
 
     def __str__(self) -> str:
         page = f" page {self.page}" if self.page else ""

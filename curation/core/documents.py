@@ -14,7 +14,6 @@ from curation.core._documents_git import checkout, head, is_repository, without_
 from curation.core._documents_markdown import parse_markdown
 from curation.core._documents_pdf import parse_pdf
 from curation.core.errors import InputError
-from curation.core.records import digest
 
 __all__ = [
     "Block",
@@ -24,10 +23,13 @@ __all__ = [
     "Documents",
     "checkout",
     "chunks",
+    "find_documents",
     "head",
     "is_repository",
     "load_documents",
+    "locate_documents",
     "parse_document",
+    "without_secrets",
 ]
 
 SUFFIXES: Final = (".md", ".pdf")
@@ -55,18 +57,14 @@ class Document:
     Args:
         name: its path below the checkout.
         blocks: in reading order.
-        checksum: of the file's bytes.
     """
 
     name: str
     blocks: tuple[Block, ...]
-    checksum: str
 
 
-def load_documents(
-    document: Documents, base: Path, download_dir: Path | None = None
-) -> tuple[list[Document], list[DocumentFault]]:
-    """The Markdown and PDF files that the patterns name, each once, sorted by name; and what could not be read.
+def locate_documents(document: Documents, base: Path, download_dir: Path | None = None) -> Path:
+    """The folder with the documents: a checkout, or a folder that is no repository, as it stands.
 
     Args:
         document: what a leaf says.
@@ -74,15 +72,65 @@ def load_documents(
         download_dir: where checkouts are kept; by default `downloads` below `base`.
 
     Raises:
-        InputError: there is no such repository, folder or commit, a pattern leaves the checkout, or no file fits.
+        InputError: there is no such repository, folder or commit.
+    """
+    local = base / document.repo
+    repo = str(local) if local.exists() else document.repo
+    if is_repository(repo):
+        return checkout(repo, download_dir or base / "downloads", document.commit)
+    if not local.is_dir():
+        raise InputError(
+            f"{without_secrets(document.repo)} is neither a git address nor a folder (seen from {base}): "
+            "correct 'repo' of the leaf's document"
+        )
+    return local
+
+
+def find_documents(folder: Path, patterns: Sequence[str]) -> tuple[list[Path], list[DocumentFault]]:
+    """The files of `SUFFIXES` that the patterns name, each once, sorted; and the patterns that name none.
+
+    Args:
+        folder: as `locate_documents` gives it.
+        patterns: of a `Documents`.
+
+    Raises:
+        InputError: a pattern leaves the folder, or no file fits any of them.
+    """
+    root = folder.resolve()
+    found: dict[Path, Path] = {}
+    faults: list[DocumentFault] = []
+    for pattern in patterns:
+        matches = list(_matches(folder, pattern))
+        if not matches:
+            detail = f"no file that ends in {' or '.join(SUFFIXES)} fits this pattern in {folder}"
+            faults.append(DocumentFault(pattern, 0, detail, missing=True))
+        for path in matches:
+            if not path.resolve().is_relative_to(root):
+                raise InputError(f"the pattern '{pattern}' leads out of the documents' folder: {path.name} is a link")
+            found.setdefault(path.resolve(), path)
+    if not found:
+        raise InputError(
+            f"no file that ends in {' or '.join(SUFFIXES)} fits the patterns {', '.join(patterns)} in {folder}"
+        )
+    return sorted(found.values()), faults
+
+
+def load_documents(folder: Path, patterns: Sequence[str]) -> tuple[list[Document], list[DocumentFault]]:
+    """What `find_documents` finds, read; and all that it does not find or that can't be read: one hides no other.
+
+    Raises:
+        InputError: as `find_documents`.
         MissingPackageError: a PDF is named, and pdfplumber is not installed.
     """
-    folder = _folder(document, base, download_dir or base / "downloads")
+    paths, faults = find_documents(folder, patterns)
     found: list[Document] = []
-    faults: list[DocumentFault] = []
-    for path in _files(folder, document.patterns):
+    for path in paths:
         name = path.relative_to(folder).as_posix()
-        parsed, wrong = parse_document(path, name)
+        try:
+            parsed, wrong = parse_document(path, name)
+        except InputError as error:
+            faults.append(DocumentFault(name, 0, str(error)))
+            continue
         faults += wrong
         found += [parsed] if parsed.blocks else []
     return found, faults
@@ -108,9 +156,9 @@ def parse_document(path: Path, name: str | None = None) -> tuple[Document, list[
         blocks, faults = parse_pdf(path, name)
     else:
         blocks, faults = _markdown(data, name)
-    if not blocks and not faults:
-        faults = [DocumentFault(name, 0, "the file has no text")]
-    return Document(name, tuple(blocks), digest(data)), faults
+    if not faults and all(block.kind == "heading" for block in blocks):
+        faults = [DocumentFault(name, 0, "the file has no text" + (" below its headings" if blocks else ""))]
+    return Document(name, tuple(blocks)), faults
 
 
 def chunks(
@@ -143,43 +191,16 @@ def _markdown(data: bytes, name: str) -> tuple[list[Block], list[DocumentFault]]
         return [], [DocumentFault(name, 0, f"line {line} is not UTF-8")]
 
 
-def _folder(document: Documents, base: Path, download_dir: Path) -> Path:
-    local = base / document.repo
-    repo = str(local) if local.exists() else document.repo
-    if is_repository(repo):
-        return checkout(repo, download_dir, document.commit)
-    if not local.is_dir():
-        raise InputError(
-            f"{without_secrets(document.repo)} is neither a git address nor a folder (seen from {base}): "
-            "correct 'repo' of the leaf's document"
-        )
-    return local
-
-
-def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    root = folder.resolve()
-    found: dict[Path, Path] = {}
-    for pattern in patterns:
-        for path in _matches(folder, pattern):
-            if not path.resolve().is_relative_to(root):
-                raise InputError(f"the pattern '{pattern}' leads out of the documents' folder: {path.name} is a link")
-            found.setdefault(path.resolve(), path)
-    if not found:
-        raise InputError(
-            f"no file that ends in {' or '.join(SUFFIXES)} fits the patterns {', '.join(patterns)} in {folder}"
-        )
-    return sorted(found.values())
-
-
 def _matches(folder: Path, pattern: str) -> Iterator[Path]:
     parts = PurePosixPath(pattern).parts
     if pattern.startswith(("/", "~")) or "\\" in pattern or ".." in parts or not parts:
         raise InputError(f"the pattern '{pattern}' must stay in the documents' folder: a relative path without '..'")
     try:
-        matches = sorted(folder.glob(re.sub(r"\*\*(?=[^/])|(?<=[^/])\*\*", "*", pattern)))
+        for path in sorted(folder.glob(re.sub(r"\*\*(?=[^/])|(?<=[^/])\*\*", "*", pattern))):
+            hidden = path.relative_to(folder).parts[0] == ".git"
+            if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+                yield path
     except (ValueError, NotImplementedError) as error:
         raise InputError(f"the pattern '{pattern}' can't be read: {error}") from error
-    hidden = (".git",)
-    for path in matches:
-        if path.is_file() and path.suffix.lower() in SUFFIXES and path.relative_to(folder).parts[0] not in hidden:
-            yield path
+    except OSError as error:
+        raise InputError(f"{folder} can't be searched for '{pattern}': {error.strerror or error}") from error

@@ -114,7 +114,7 @@ def human(identifier: str, **columns: Any) -> Record:
 
 
 def seed(identifier: str, **columns: Any) -> Record:
-    """A seed: a record as `human` makes it, without texts, to write from."""
+    """A seed: a record as `human` makes it, to write from; it may have texts, such as an example's."""
     return human(identifier, **{**columns, "origin": SEED})
 
 

@@ -33,7 +33,7 @@ class Instructlab(Exporter):
             with a grounded skill (`message`), or only into `metadata` (`metadata`), so that it has to be learnt.
     """
 
-    folder = "handoff/instructlab"
+    folder = "instructlab"
 
     def __init__(
         self, system_prompt: str = SYSTEM, knowledge_context: Literal["message", "metadata"] = "message"

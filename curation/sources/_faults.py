@@ -12,6 +12,8 @@ EMPTY_FILE: Final = "empty_file"  # a file without a single row; stands for the 
 INVALID_UTF8: Final = "invalid_utf8"
 NUL_BYTE: Final = "nul_byte"
 LONE_SURROGATE: Final = "lone_surrogate"
+MISSING_DOCUMENT: Final = "missing_document"  # what a leaf names can't be fetched, or is not there
+UNREADABLE_DOCUMENT: Final = "unreadable_document"  # a document, or one of its pages, has no text that can be read
 DUPLICATE_ID: Final = "duplicate_id"  # set by whoever sees all rows: a source reads its partitions one by one
 
 UNANSWERED: Final = "unanswered"
@@ -27,6 +29,8 @@ BAD_INPUT: Final = frozenset(
         INVALID_UTF8,
         NUL_BYTE,
         LONE_SURROGATE,
+        MISSING_DOCUMENT,
+        UNREADABLE_DOCUMENT,
         DUPLICATE_ID,
     }
 )

@@ -25,7 +25,7 @@ from curation.stages._remove import Remove, write_verdicts
 
 _PLACE = ("_part", "_row")
 _SHOWN = 300
-MANNER = {"paths", "path", "download_dir", "partition_bytes", "files_per_partition"}
+MANNER = {"paths", "path", "documents", "download_dir", "partition_bytes", "files_per_partition"}
 """Arguments of sources that change no row: what lies at a path is in the fingerprint."""
 
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.core.documents import Block, Document, Documents, chunks, load_documents, parse_document
+from curation.core.documents import (
+    Block,
+    Document,
+    DocumentFault,
+    Documents,
+    checkout,
+    chunks,
+    load_documents,
+    locate_documents,
+    parse_document,
+)
 from curation.core.errors import InputError, MissingPackageError
 from tests.shared_data import shared_data
 from tests.sources import tiny_pdf
@@ -32,8 +45,14 @@ def base(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def load(
+    base: Path, *patterns: str, repo: str = "docs", commit: str = "main"
+) -> tuple[list[Document], list[DocumentFault]]:
+    return load_documents(locate_documents(Documents(repo, commit, patterns), base), patterns)
+
+
 def names(base: Path, *patterns: str, repo: str = "docs", commit: str = "main") -> list[str]:
-    return [found.name for found in load_documents(Documents(repo, commit, patterns), base)[0]]
+    return [found.name for found in load(base, *patterns, repo=repo, commit=commit)[0]]
 
 
 @pytest.mark.parametrize(
@@ -90,12 +109,13 @@ def test_a_repository_is_read_at_its_commit(base: Path) -> None:
     git(work, "clone", "-q", "--bare", str(work), str(target))
     for repo in (target.as_uri(), str(target), "docs"):
         for commit in (first, first[:8]):
-            found, faults = load_documents(Documents(repo, commit, ("a.md", "link.md")), base)
+            found, faults = load(base, "a.md", "link.md", repo=repo, commit=commit)
             assert [document.name for document in found] == ["a.md", "link.md"]
             assert found[0].blocks[1].text == "Text of A."
             assert found[1].blocks[0].text == "/etc/hostname"  # the link itself, not what it points to
             assert faults == []
-    newest = load_documents(Documents(target.as_uri(), "main", ("*.md",)), base, base / "kept")[0]
+    kept = locate_documents(Documents(target.as_uri(), "main", ()), base, base / "kept")
+    newest = load_documents(kept, ["*.md"])[0]
     assert newest[0].blocks[1].text == "Another text."
     assert len(list((base / "kept").iterdir())) == 1
     for commit in ("0" * 40, "nothing"):
@@ -116,16 +136,79 @@ def test_a_repository_runs_no_command(base: Path, repo: str) -> None:
         names(base, "*.md", repo=repo)
 
 
+@pytest.mark.parametrize(
+    "repo", ["--upload-pack=x", "-x@host:y", "me@-x:y", "ssh://-oProxyCommand=x/y", "ssh://me@-x/y"]
+)
+def test_an_address_is_no_option(base: Path, repo: str) -> None:
+    with pytest.raises(InputError, match="may begin with '-'"):
+        checkout(repo, base / "kept")
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://me:secret@127.0.0.1:{server.getsockname()[1]}/x.git"
+
+
+@pytest.mark.parametrize("commit", [None, "main"])
+def test_git_is_stopped_after_its_time(base: Path, silent: str, commit: str | None) -> None:
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:\d+/x\.git .* took more than 0\.5 seconds") as caught:
+        checkout(silent, base / "kept", commit, seconds=0.5)
+    assert "secret" not in str(caught.value)
+    assert list((base / "kept").iterdir()) == []
+
+
+class Locked(BaseHTTPRequestHandler):
+    """Asks everybody for a password."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Basic")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Not heard."""
+
+
+def test_git_never_asks_for_a_password(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GIT_ASKPASS", "SSH_ASKPASS"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Locked) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(InputError, match="terminal prompts disabled"):
+                checkout(f"http://127.0.0.1:{server.server_port}/x.git", base / "kept", "main")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_git_minds_its_own_repository(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(base / "docs", "init", "-q")
+    git(base / "docs", "add", "-A")
+    git(base / "docs", "commit", "-q", "-m", "all")
+    (base / "caller").mkdir()
+    for name in ("GIT_DIR", "GIT_INDEX_FILE"):  # as in a hook
+        monkeypatch.setenv(name, str(base / "caller" / name))
+    assert names(base, "*.md") == ["a.md"]
+    assert list((base / "caller").iterdir()) == []
+
+
 def test_one_broken_file_hides_no_other(base: Path) -> None:
     pytest.importorskip("pdfplumber")
     (base / "docs" / "bad.md").write_bytes(b"# Good\n\nb\xe9d\n")
     (base / "docs" / "bad.pdf").write_bytes(b"%PDF-1.4 nothing")
     (base / "docs" / "empty.md").write_text("\n\n")
-    found, faults = load_documents(Documents("docs", "", ("*",)), base)
+    found, faults = load(base, "none.md", "*")
     assert [document.name for document in found] == ["a.md"]
-    assert [fault.file_name for fault in faults] == ["bad.md", "bad.pdf", "empty.md"]
-    assert "line 3 is not UTF-8" in str(faults[0])
-    assert "can't be read" in str(faults[1])
+    assert [fault.file_name for fault in faults] == ["none.md", "bad.md", "bad.pdf", "empty.md"]
+    assert [fault.missing for fault in faults] == [True, False, False, False]
+    assert "fits this pattern" in str(faults[0])
+    assert "line 3 is not UTF-8" in str(faults[1])
+    assert "can't be read" in str(faults[2])
 
 
 MARKDOWN = """\
@@ -309,7 +392,7 @@ def words(text: str) -> int:
 
 
 def document_of(*blocks: Block) -> Document:
-    return Document("x.md", blocks, "")
+    return Document("x.md", blocks)
 
 
 def test_chunks_have_their_headings_and_repeat_sentences(tmp_path: Path) -> None:

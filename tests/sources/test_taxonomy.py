@@ -1,4 +1,4 @@
-"""InstructLab's taxonomy: leaves, seeds, git addresses, and every fault with its file, line and reason."""
+"""InstructLab's taxonomy: leaves, seeds, documents, git, and every fault with its file, line and reason."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from curation.core.documents import Documents
+from curation.core.documents import Documents, chunks, parse_document
 from curation.core.errors import InputError, MissingPackageError
 from curation.sources._faults import BAD_INPUT
 from curation.sources.taxonomy import Taxonomy, read_taxonomy
 from tests.shared_data import shared_data
+from tests.sources import tiny_pdf
 from tests.sources.helpers import collect, rows
 
 pytest.importorskip("instructlab.schema", reason="the extra 'taxonomy' is not installed")
@@ -60,8 +62,15 @@ def leaf(root: Path, path: str, text: str | bytes, name: str = "qna.yaml") -> Pa
     return file
 
 
+LAND = "# Land\n\n" + "\n\n".join(f"## River {n}\n\nRiver {n} is {n}00 km long." for n in range(3)) + "\n"
+SMALL: dict[str, Any] = {"chunk_tokens": 14}
+"""Each river makes a chunk."""
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "land.md").write_text(LAND)
     leaf(tmp_path, "compositional_skills/animals", SKILL)
     leaf(tmp_path, "knowledge/rivers", KNOWLEDGE)
     leaf(tmp_path, "foundational_skills/young", SKILL.replace("version: 3\n", ""))
@@ -72,17 +81,21 @@ def test_leaves_of_all_three_roots(root: Path) -> None:
     leaves, faults = read_taxonomy(root)
     assert faults == []
     assert [(found.kind, found.path, len(found.seeds)) for found in leaves] == [
-        ("skill", "compositional_skills/animals", 5),
-        ("skill", "foundational_skills/young", 5),
-        ("knowledge", "knowledge/rivers", 15),
+        ("compositional_skills", "compositional_skills/animals", 5),
+        ("foundational_skills", "foundational_skills/young", 5),
+        ("knowledge", "knowledge/rivers", 5),
     ]
     skill, _, knowledge = leaves
     assert skill.task_description == "Names of young animals."
     assert [seed.context for seed in skill.seeds] == [None, None, "A young swan is a cygnet.", None, None]
-    assert (skill.seeds[1].answer, skill.seeds[1].line) == ("A kitten.", 7)
+    assert [seed.pairs[0].answer for seed in skill.seeds][:2] == ["A calf.", "A kitten."]
+    assert (skill.seeds[1].line, skill.seeds[1].pairs[0].line) == (7, 7)
     assert (knowledge.domain, knowledge.document_outline) == ("Rivers", "Rivers of a made-up land.")
     assert knowledge.document == Documents("docs", "main", ("*.md",))
-    assert {seed.context for seed in knowledge.seeds} == {f"Context {n}." for n in range(5)}
+    assert knowledge.document_line == 6
+    assert [seed.context for seed in knowledge.seeds] == [f"Context {n}." for n in range(5)]
+    assert [pair.question for pair in knowledge.seeds[4].pairs] == [f"Question 4{n}?" for n in range(3)]
+    assert [pair.line for pair in knowledge.seeds[0].pairs] == [12, 14, 16]
 
 
 def test_paths_never_collide_and_may_hold_a_roots_name(tmp_path: Path) -> None:
@@ -211,9 +224,9 @@ def test_an_old_skill_may_have_one_seed(tmp_path: Path) -> None:
     assert len(read_taxonomy(tmp_path)[0][0].seeds) == 1
 
 
-def test_rows(root: Path) -> None:
-    table = rows(Taxonomy(str(root)))
-    assert len(table) == 25
+def test_a_skill_has_a_row_for_each_example(root: Path) -> None:
+    table = rows(Taxonomy(str(root), kinds=["compositional_skills", "foundational_skills"]))
+    assert len(table) == 10
     row = table[2]
     wanted = {
         "question": "What is a young swan called?",
@@ -222,18 +235,49 @@ def test_rows(root: Path) -> None:
         "tags": "compositional_skills/animals",
         "file_name": "compositional_skills/animals/qna.yaml",
         "line": 10,
-        "origin": "human",
         "_reason": None,
     }
     assert {key: row[key] for key in wanted} == wanted
     assert json.loads(row["extra"]) == {
         "leaf": "compositional_skills/animals",
-        "kind": "skill",
+        "kind": "compositional_skills",
         "created_by": "somebody",
         "task_description": "Names of young animals.",
     }
-    assert table[0]["context"] is None
-    assert json.loads(table[-1]["extra"])["document"] == {"repo": "docs", "commit": "main", "patterns": ["*.md"]}
+    assert table[0]["context"] is None  # freeform, though another seed of the leaf is not
+
+
+def test_knowledge_has_a_row_for_each_chunk_and_example(root: Path) -> None:
+    table = rows(Taxonomy(str(root), kinds=["knowledge"], **SMALL))
+    found = chunks(parse_document(root / "docs" / "land.md")[0], 14)
+    assert [chunk.headings for chunk in found] == [("Land", f"River {n}") for n in range(3)]
+    assert [(row["context"], row["line"]) for row in table] == [
+        (chunk.text, 10 + 8 * n) for chunk in found for n in range(5)
+    ]
+    assert {(row["question"], row["answer"], row["title"], row["_reason"]) for row in table} == {(None,) * 4}
+    assert {row["tags"] for row in table} == {"knowledge/rivers"}
+    assert {row["file_name"] for row in table} == {"knowledge/rivers/qna.yaml"}
+    assert json.loads(table[5 + 4]["extra"]) == {
+        "leaf": "knowledge/rivers",
+        "kind": "knowledge",
+        "created_by": "somebody",
+        "domain": "Rivers",
+        "document_outline": "Rivers of a made-up land.",
+        "document": {"repo": "docs", "commit": "main", "patterns": ["*.md"]},
+        "chunk": "land.md#1",
+        "headings": ["Land", "River 1"],
+        "page": 0,
+        "example": {
+            "context": "Context 4.",
+            "pairs": [{"question": f"Question 4{n}?", "answer": f"Answer 4{n}."} for n in range(3)],
+        },
+    }
+
+
+def test_every_row_is_a_seed(root: Path) -> None:
+    leaf(root, "compositional_skills/broken", "# nothing\n")
+    leaf(root, "compositional_skills/x", SKILL.replace("A puppy.", "'  '"))
+    assert {row["origin"] for row in rows(Taxonomy(str(root)))} == {"seed"}
 
 
 def test_ids_depend_on_the_leaf_and_the_texts_alone(root: Path, tmp_path: Path) -> None:
@@ -244,19 +288,148 @@ def test_ids_depend_on_the_leaf_and_the_texts_alone(root: Path, tmp_path: Path) 
     assert (before["id"] != after["id"]).sum() == 1
 
 
+@pytest.mark.parametrize(
+    ("edited", "old", "new", "changed"),
+    [
+        ("docs/land.md", "River 1 is 100 km", "River 1 is 101 km", 5),  # one chunk, with each example
+        ("knowledge/rivers/qna.yaml", "Answer 31", "Another answer", 3),  # one example, with each chunk
+        ("knowledge/rivers/qna.yaml", "domain", "# a comment\ndomain", 0),
+    ],
+)
+def test_an_edit_changes_its_own_ids_alone(root: Path, edited: str, old: str, new: str, changed: int) -> None:
+    before = collect(Taxonomy(str(root), **SMALL))
+    assert before["id"].is_unique
+    text = (root / edited).read_text()
+    assert old in text
+    (root / edited).write_text(text.replace(old, new))
+    after = collect(Taxonomy(str(root), **SMALL))
+    assert len(after) == len(before) == 25
+    assert (before["id"] != after["id"]).sum() == changed
+
+
 def test_a_blank_answer_is_marked(root: Path) -> None:
     leaf(root, "compositional_skills/x", SKILL.replace("A puppy.", "'  '"))
     [bad] = [row for row in rows(Taxonomy(str(root))) if row["_reason"]]
     assert (bad["_reason"], bad["line"], bad["question"]) == ("empty_record", 13, "What is a young dog called?")
 
 
-def test_partitions_change_nothing(root: Path) -> None:
+def test_an_example_of_knowledge_with_a_blank_is_marked_and_not_used(root: Path) -> None:
+    leaf(root, "knowledge/rivers", KNOWLEDGE.replace("Answer 11.", "' '").replace("Context 3.", "' '"))
+    table = rows(Taxonomy(str(root), kinds=["knowledge"], **SMALL))
+    assert [(row["_reason"], row["line"], row["_detail"].split(": ")[1]) for row in table if row["_reason"]] == [
+        ("empty_record", 22, "'answer' is blank"),
+        ("empty_record", 34, "'context' is blank"),
+    ]
+    examples = {json.loads(row["extra"])["example"]["context"] for row in table if not row["_reason"]}
+    assert (len(table), examples) == (2 + 3 * 3, {"Context 0.", "Context 2.", "Context 4."})
+
+
+def bad_rows(source: Taxonomy) -> list[tuple[str, int, str]]:
+    found = [(str(row["_reason"]), int(row["line"]), str(row["_detail"])) for row in rows(source) if row["_reason"]]
+    assert {reason for reason, _, _ in found} <= BAD_INPUT
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("repo: docs", "repo: nowhere", "nowhere is neither a git address nor a folder"),
+        ("repo: docs", "repo: file:///nowhere/x.git", "file:///nowhere/x.git can't be fetched with git"),
+        ("repo: docs", "repo: https://me:p@secret@127.0.0.1:9/x.git", "https://127.0.0.1:9/x.git can't be fetched"),
+        ("repo: docs", "repo: ssh://-oProxyCommand=x/y", "may begin with '-'"),
+        ('["*.md"]', '["lake.md", "*.pdf"]', "no file that ends in .md or .pdf fits the patterns lake.md, *.pdf in"),
+        ('["*.md"]', '["../*.md"]', "the pattern '../*.md' must stay in the documents' folder"),
+    ],
+)
+def test_documents_that_can_not_be_had_are_one_fault_and_hide_no_leaf(
+    root: Path, old: str, new: str, words: str
+) -> None:
+    assert old in KNOWLEDGE
+    leaf(root, "knowledge/dry", KNOWLEDGE.replace(old, new))
+    source = Taxonomy(str(root), str(root / "downloads"))
+    [(reason, line, detail)] = bad_rows(source)
+    assert (reason, line) == ("missing_document", 6)
+    assert detail.startswith("knowledge/dry/qna.yaml:6: ")
+    assert words in detail
+    assert "secret" not in detail
+    assert len(collect(source)) == 1 + 15
+    assert source.fingerprint() == source.fingerprint()
+
+
+def test_a_pattern_without_a_file_and_a_file_without_text_hide_no_other(root: Path) -> None:
+    pytest.importorskip("pdfplumber")
+    leaf(root, "knowledge/rivers", KNOWLEDGE.replace('["*.md"]', '["lake.md", "*"]'))
+    page = tiny_pdf.text([(50, 100, 10, "Some text.")])
+    tiny_pdf.write_pdf(root / "docs" / "scan.pdf", [tiny_pdf.picture(), page, tiny_pdf.picture()])
+    (root / "docs" / "a.md").write_bytes(b"\xe9")
+    (root / "docs" / "b.md").write_text("# A heading alone\n")
+    (root / "docs" / "c.md").write_text("A NUL: \0.\n")
+    source = Taxonomy(str(root), kinds=["knowledge"], **SMALL)
+    found = [(reason, detail.removeprefix("knowledge/rivers/qna.yaml:6: ")) for reason, _, detail in bad_rows(source)]
+    assert [reason for reason, _ in found] == ["missing_document", *["unreadable_document"] * 4, "nul_byte"]
+    beginnings = [
+        "lake.md: no file that ends in .md or .pdf fits this pattern in ",
+        "a.md: line 1 is not UTF-8",
+        "b.md: the file has no text below its headings",
+        "scan.pdf page 1: the page has a picture but no text",
+        "scan.pdf page 3: the page has a picture but no text",
+        "c.md#0: a NUL character",
+    ]
+    assert all(detail.startswith(beginning) for (_, detail), beginning in zip(found, beginnings, strict=True))
+    good = [row for row in rows(source) if not row["_reason"]]
+    assert len(good) == (3 + 1) * 5
+    assert {json.loads(row["extra"])["page"] for row in good if row["context"] == "Some text."} == {2}
+
+
+def test_documents_in_place_of_the_leaves_repositories(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    away = tmp_path_factory.mktemp("away")
+    for name in ("all", "lakes"):
+        (away / name).mkdir()
+        (away / name / "x.md").write_text(f"Text of {name}.")
+    for path in ("knowledge/lakes/deep", "knowledge/lakes_far"):
+        leaf(root, path, KNOWLEDGE.replace("repo: docs", "repo: https://127.0.0.1:9/x.git"))
+
+    def texts(documents: str | dict[str, str]) -> list[tuple[str, str]]:
+        source = Taxonomy(str(root), kinds=["knowledge"], documents=documents)
+        return [(row["tags"], row["context"]) for row in rows(source)[::5]]
+
+    assert {text for _, text in texts(str(away / "all"))} == {"Text of all."}
+    assert texts({"knowledge": str(away / "all"), "knowledge/lakes": str(away / "lakes")}) == [
+        ("knowledge/lakes/deep", "Text of lakes."),
+        ("knowledge/lakes_far", "Text of all."),
+        ("knowledge/rivers", "Text of all."),
+    ]
+    with pytest.raises(InputError, match="there is no knowledge leaf 'knowlege'"):
+        texts({"knowlege": str(away / "all")})
+    with pytest.raises(InputError, match="documents: there is no folder nowhere"):
+        texts("nowhere")
+
+
+def test_kinds_and_numbers_are_checked(root: Path) -> None:
+    table = collect(Taxonomy(str(root), kinds=["foundational_skills"], documents=str(root / "docs")))
+    assert table["tags"].unique().tolist() == ["foundational_skills/young"]
+    with pytest.raises(ValueError, match=r"no 'skills'.* There are: compositional_skills, "):
+        Taxonomy(str(root), kinds=["skills"])
+    with pytest.raises(ValueError, match="kinds is a list"):
+        Taxonomy(str(root), kinds="knowledge")
+    with pytest.raises(ValueError, match="from 0 to below chunk_tokens=50, not 50"):
+        Taxonomy(str(root), chunk_tokens=50, chunk_overlap=50)
+    (root / "knowledge").rename(root / "elsewhere")
+    with pytest.raises(InputError, match="none of the folders knowledge"):
+        Taxonomy(str(root), kinds=["knowledge"]).read()
+
+
+def test_partitions_change_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leaf(root, "knowledge/other", KNOWLEDGE, "qna.yml")
     whole, parts = Taxonomy(str(root)), Taxonomy(str(root), files_per_partition=1)
     assert (whole.read().npartitions, parts.read().npartitions) == (2, 4)
     assert collect(whole).equals(collect(pickle.loads(pickle.dumps(parts))))
     with pytest.raises(ValueError, match="at least 1"):
         Taxonomy(str(root), files_per_partition=0)
+    table = collect(whole)
+    monkeypatch.setattr("curation.sources.taxonomy._BYTES", 1)
+    assert whole.read().npartitions == 3  # documents that are large stand apart
+    assert collect(whole).equals(table)
 
 
 def test_the_fingerprint_changes_with_the_files(root: Path) -> None:
@@ -265,7 +438,12 @@ def test_the_fingerprint_changes_with_the_files(root: Path) -> None:
     leaf(root, "compositional_skills/animals", SKILL + "# more\n")
     changed = Taxonomy(str(root)).fingerprint()
     leaf(root, "compositional_skills/animals", SKILL, "qna.yml")
-    assert len({before, changed, Taxonomy(str(root)).fingerprint()}) == 3
+    misnamed = Taxonomy(str(root)).fingerprint()
+    (root / "docs" / "land.md").write_text("Another text.")
+    edited = Taxonomy(str(root)).fingerprint()
+    (root / "docs" / "land.md").unlink()
+    gone = Taxonomy(str(root)).fingerprint()
+    assert len({before, changed, misnamed, edited, gone}) == 5
 
 
 def test_what_is_no_taxonomy_is_refused(root: Path, tmp_path: Path) -> None:
@@ -305,6 +483,37 @@ def test_a_git_address(root: Path, tmp_path_factory: pytest.TempPathFactory, sch
     assert len(list((away / "downloads").iterdir())) == 1
 
 
+def test_a_fetched_taxonomy_names_no_folder_of_this_machine(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("away")
+    (away / "private").mkdir()
+    (away / "private" / "x.md").write_text("Private.")
+    for number, repo in enumerate([str(away / "private"), (away / "private").as_uri(), "../private", "docs"]):
+        leaf(root, f"knowledge/{number}", KNOWLEDGE.replace("repo: docs", f"repo: {repo}"))
+    source = Taxonomy(bare(root, away / "taxonomy.git"), str(away / "downloads"), kinds=["knowledge"])
+    found = bad_rows(source)
+    assert [reason for reason, _, _ in found] == ["missing_document"] * 3
+    assert all("may not name a folder of this machine" in detail for _, _, detail in found)
+    assert len(collect(source)) == 3 + 2 * 5
+
+
+def test_documents_of_a_repository_are_those_of_the_commit(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("away")
+    address = bare(root / "docs", away / "docs.git")
+    leaf(root, "knowledge/rivers", KNOWLEDGE.replace("repo: docs", f"repo: {address}"))
+    source = Taxonomy(str(root), str(away / "downloads"), kinds=["knowledge"])
+    before, table = source.fingerprint(), collect(source)
+    (root / "docs" / "land.md").write_text("Another text.")
+    git(root / "docs", "commit", "-q", "-a", "-m", "more")
+    git(root / "docs", "push", "-q", str(away / "docs.git"), "main")
+    assert source.fingerprint() == before  # the branch is fetched once
+    assert collect(source).equals(table)
+    assert Taxonomy(str(root), str(away / "elsewhere"), kinds=["knowledge"]).fingerprint() != before
+
+
 def test_a_git_address_that_can_not_be_reached(tmp_path: Path) -> None:
     address = (tmp_path / "none.git").as_uri().replace("file://", "file://me:secret@")
     with pytest.raises(InputError, match="can't be fetched with git") as caught:
@@ -325,10 +534,16 @@ def test_the_real_taxonomy() -> None:
     leaves, faults = read_taxonomy(path)
     assert (len(leaves), faults) == (16, [])
     assert [found.path.split("/")[0] for found in leaves].count("foundational_skills") == 11
-    table = collect(Taxonomy(str(path)))
-    assert len(table) == sum(len(found.seeds) for found in leaves) == 97
-    assert table["_reason"].isna().all()
     for found in leaves:
         value = yaml.safe_load((path / found.file_name).read_text())
-        count = sum(len(seed.get("questions_and_answers", [seed])) for seed in value["seed_examples"])
-        assert len(found.seeds) == count
+        counts = [len(seed.get("questions_and_answers", [seed])) for seed in value["seed_examples"]]
+        assert [len(seed.pairs) for seed in found.seeds] == counts
+    assert sum(len(seed.pairs) for found in leaves for seed in found.seeds) == 97
+    docs = shared_data() / "knowledge_docs"
+    source = Taxonomy(str(path), documents=str(docs))
+    skills = sum(len(found.seeds) for found in leaves if found.kind != "knowledge")
+    table = collect(source)
+    assert table["_reason"].isna().sum() == skills == 67
+    details = [detail for reason, _, detail in bad_rows(source) if reason == "missing_document"]
+    wanted = ["swifties.md", "chickadee.md"]
+    assert all(f"fits the patterns {name} in {docs}" in text for name, text in zip(wanted, details, strict=True))
