@@ -16,7 +16,10 @@ from curation.core.records import child, human
 
 PARENT = human("a", title="Deposit?", question="May he keep the whole deposit?", answer="Only for damage, § 38.")
 CHILD = child(PARENT, 0, 1, {"question": "Can my landlord keep all of it?"})
-ARGUMENTS: dict[str, dict[str, Any]] = {"rules": {"rules": {"sourced": {"citations": 1}, "brief": {"max_words": 3}}}}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "rules": {"rules": {"sourced": {"citations": 1}, "brief": {"max_words": 3}}},
+    "local_reward": {"path": "nowhere"},
+}
 
 
 class Obliging(ChatModel):

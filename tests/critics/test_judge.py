@@ -13,7 +13,7 @@ import yaml
 from curation.core.contracts import ChatModel, Completion, Message
 from curation.core.errors import EndpointError, PlanError, RecordError, ReplyError, RequestError
 from curation.core.parse import REWARD_ATTRIBUTES
-from curation.core.records import human
+from curation.core.records import Record, human
 from curation.core.registry import Spec
 from curation.core.rules import Rule
 from curation.critics.judge import Judge
@@ -134,6 +134,75 @@ def test_nothing_to_judge_asks_nothing(name: str, text: str | None) -> None:
         asyncio.run(Judge().judge({**RECORD, name: text}, None, Fails()))
 
 
+LAB = {
+    "question_0_1": ("question_fit", (0, 1)),
+    "faithful_0_1": ("faithfulness", (0, 1)),
+    "relevancy_0_2": ("relevancy", (0, 2)),
+    "stands_alone_0_1": ("stands_alone", (0, 1)),
+}
+
+
+@pytest.mark.parametrize("rubric", LAB)
+def test_the_filters_of_lab(rubric: str) -> None:
+    critic = Judge(rubric)
+    name, scale = LAB[rubric]
+    assert critic.gives == {name: scale}
+    scores, (prompt,) = judged(critic, GROUNDED, None, lambda _: reply(f"Because.\nScore: {scale[1]}"))
+    assert scores == {name: float(scale[1])}
+    assert critic.grade(scores) > 0 > critic.grade({name: 0.0})
+    assert (GROUNDED["answer"] in prompt) == (rubric in {"faithful_0_1", "relevancy_0_2"})
+    assert (GROUNDED["context"] in prompt) == (rubric != "stands_alone_0_1")
+    assert GROUNDED["question"] in prompt
+
+
+def test_what_is_not_shown_is_not_announced_either() -> None:
+    extra = json.dumps({"task_description": "Answer {tenants}.", "page": 3})
+    (prompt,) = Judge("question_0_1").prompts_for({**RECORD, "answer": None, "extra": extra})
+    assert "of which this alone counts here: task_description, title, question." in prompt
+    assert "task_description:\n```\nAnswer {tenants}.\n```" in prompt
+    assert "a question, its answer" in Judge("relevancy_0_2").prompts_for(RECORD)[0]
+
+
+def test_what_a_question_needs_is_judged_by_the_context_where_there_is_one() -> None:
+    (prompt,), (grounded,) = Judge("question_0_1").prompts_for(RECORD), Judge("question_0_1").prompts_for(GROUNDED)
+    assert "the context holds all that an answer takes" in grounded
+    assert "the context" not in prompt
+
+
+@pytest.mark.parametrize(
+    ("critic", "record", "missing"),
+    [
+        (Judge("faithful_0_1"), RECORD, "context"),
+        (Judge("faithful_0_1"), {**GROUNDED, "answer": None}, "answer"),
+        (Judge("stands_alone_0_1"), {**RECORD, "question": " "}, "question"),
+        (Judge("relevancy_0_2"), {**GROUNDED, "answer": None}, "answer"),
+    ],
+)
+def test_a_text_that_a_rubric_needs(critic: Judge, record: Record, missing: str) -> None:
+    with pytest.raises(RecordError, match=f"unscorable: there is no {missing}"):
+        asyncio.run(critic.judge(record, None, Fails()))
+
+
+def test_a_rubric_of_ones_own_says_what_is_shown_and_needed() -> None:
+    rubric = {
+        "scale": [0, 1],
+        "attributes": {
+            "cited": {
+                "asks": "whether it cites {0}.",
+                "levels": {0: "no", 1: "yes"},
+                "shows": ["extra.source", "answer"],
+                "needs": ["extra.source"],
+            }
+        },
+    }
+    critic = Judge(rubric)
+    (prompt,) = critic.prompts_for({**RECORD, "extra": '{"source": "§ 8"}'})
+    assert f"source:\n```\n§ 8\n```\n\nanswer:\n```\n{RECORD['answer']}\n```" in prompt
+    assert RECORD["question"] not in prompt
+    with pytest.raises(RecordError, match=r"there is no extra.source to judge cited by"):
+        critic.prompts_for({**RECORD, "extra": '{"source": 8}'})
+
+
 def test_what_ends_the_run_goes_before_what_ends_a_record() -> None:
     model = Fails(RequestError("bad_request"), EndpointError("the key is wrong"))
     with pytest.raises(EndpointError, match="the key is wrong"):
@@ -181,6 +250,15 @@ def own(**changes: Any) -> dict[str, Any]:
         ({"rubric": own(levels={0: "no"})}, "attribute 'plain' needs levels for exactly 0, 1"),
         ({"rubric": own(levels={0: "no", "1.5": "x"})}, "attribute 'plain' needs levels for exactly 0, 1"),
         ({"rubric": own(grounded={2: "x"})}, "attribute 'plain' has 'grounded' levels other than 0, 1"),
+        (
+            {"rubric": own(shows="question")},
+            "attribute 'plain' 'shows' is a list of title, question, answer, context or",
+        ),
+        ({"rubric": own(shows=[])}, "attribute 'plain' 'shows' is a list of"),
+        ({"rubric": own(shows=["questions"])}, "attribute 'plain' 'shows' is a list of"),
+        ({"rubric": own(needs=["extra."])}, "attribute 'plain' 'needs' is a list of"),
+        ({"rubric": own(needs=["extra.topic"])}, "attribute 'plain' needs 'extra.topic', which it does not show"),
+        ({"rubric": own(shows=["question"])}, "attribute 'plain' has 'grounded' levels, but does not show the context"),
         ({"attributes": ["ratings"]}, r"no attribute 'ratings'. Did you mean 'rating'\?"),
         ({"attributes": []}, "There are: rating"),
     ],

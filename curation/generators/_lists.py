@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from curation.core.errors import RecordError, ReplyError
 from curation.core.pairs import normalize
-from curation.core.parse import read_list
+from curation.core.parse import is_refusal, read_json, read_list
 
 if TYPE_CHECKING:
     from curation.core.vectors import Vectors
@@ -26,8 +26,10 @@ class Listing:
         wanted: how many texts it is to hold.
         about: what the teacher is told of it, by name.
         titles_only: whether an item is its title alone, without an explanation behind it.
+        known: what the teacher is shown as an example: to offer it again is an echo.
         items: what it holds so far.
-        repeats: what was offered, but is held already, by another list perhaps.
+        repeats: what was offered, but is held already, by another list perhaps, or is an echo.
+        echoes: those that the last reply offered.
         reason, detail: why it lacks the rest, as the ledger says it.
         ended: whether asking again is of no use.
     """
@@ -35,8 +37,10 @@ class Listing:
     wanted: int
     about: dict[str, Any]
     titles_only: bool = False
+    known: tuple[str, ...] = ()
     items: list[str] = field(default_factory=list)
     repeats: list[str] = field(default_factory=list)
+    echoes: list[str] = field(default_factory=list)
     reason: str = "missing_variant"
     detail: str = ""
     ended: bool = False
@@ -49,7 +53,13 @@ class Listing:
     @property
     def taken(self) -> list[str]:
         """What must not be offered again."""
-        return [*self.items, *self.repeats]
+        return list(dict.fromkeys([*self.known, *self.items, *self.repeats]))
+
+    @property
+    def lacks(self) -> list[tuple[str, str]]:
+        """Reason and detail, as the ledger says them, of each text that it lacks."""
+        echoes = [("echo", text) for text in self.echoes[: self.missing]]
+        return echoes + [(self.reason, self.detail)] * (self.missing - len(echoes))
 
 
 class Distinct:
@@ -65,19 +75,30 @@ class Distinct:
         self.threshold = threshold
         self.encoder = encoder
         self.context = context
-        self._forms: set[str] = set()
-        self._kept: list[Vectors] = []
+        self._forms: dict[str, str] = {}
+        self._kept: list[tuple[str, Vectors]] = []
 
     def fill(self, listings: Sequence[Listing], offers: Sequence[Sequence[str]]) -> None:
         """Puts what was offered for each list into it, in order, as far as it is new and there is room."""
-        vectors = iter(self._vectors([text for offer in offers for text in offer]))
+        if not any(offers):
+            return  # no encoder is loaded for nothing
+        known = [text for listing in listings for text in listing.known if normalize(text) not in self._forms]
+        vectors = iter(self._vectors([*known, *(text for offer in offers for text in offer)]))
+        for text in known:
+            self._keep(text, next(vectors))
         for listing, offer in zip(listings, offers, strict=True):
             for text in offer:
                 vector = next(vectors)
                 if listing.missing <= 0:
                     continue
-                kept = self._keep(text, vector)
-                (listing.items if kept else listing.repeats).append(text)
+                twin = self._twin(text, vector)
+                if twin is None:
+                    self._keep(text, vector)
+                    listing.items.append(text)
+                    continue
+                listing.repeats.append(text)
+                if twin in listing.known:
+                    listing.echoes.append(text)
 
     def _vectors(self, texts: Sequence[str]) -> Sequence[Any]:
         if self.threshold is None or not texts:
@@ -86,22 +107,32 @@ class Distinct:
 
         return list(Encoder(self.encoder).encode([self.context + text for text in texts]))
 
-    def _keep(self, text: str, vector: Any) -> bool:
-        form = normalize(text)
-        if form in self._forms:
-            return False
+    def _twin(self, text: str, vector: Any) -> str | None:
+        """The first text kept that this one repeats."""
+        equal = self._forms.get(normalize(text))
+        if equal is not None or vector is None:
+            return equal
+        assert self.threshold is not None
+        # One by one, so that a cosine's bits don't depend on how many others there are.
+        near = (kept for kept, other in self._kept if round(float(vector @ other), _DECIMALS) >= self.threshold)
+        return next(near, None)
+
+    def _keep(self, text: str, vector: Any) -> None:
+        self._forms.setdefault(normalize(text), text)
         if vector is not None:
-            assert self.threshold is not None
-            # One by one, so that a cosine's bits don't depend on how many others there are.
-            if any(round(float(vector @ kept), _DECIMALS) >= self.threshold for kept in self._kept):
-                return False
-            self._kept.append(vector)
-        self._forms.add(form)
-        return True
+            self._kept.append((text, vector))
+
+
+Read = Callable[[str], list[str]]
+"""What a reply offers; raises ReplyError."""
 
 
 async def fill(
-    listings: Sequence[Listing], distinct: Distinct, ask: Callable[[Listing, int], Awaitable[str]], max_calls: int
+    listings: Sequence[Listing],
+    distinct: Distinct,
+    ask: Callable[[Listing, int], Awaitable[str]],
+    max_calls: int,
+    read: Read | None = None,
 ) -> None:
     """Asks for what the lists lack, all of them at a time, until they are full or each was asked for `max_calls` times.
 
@@ -110,29 +141,54 @@ async def fill(
 
     Args:
         ask: the reply to the request for a list, by the list and the number of the turn.
+        read: what a reply offers; by default the items of `read_list`.
     """
     for turn in range(max_calls):
         waiting = [listing for listing in listings if listing.missing > 0 and not listing.ended]
         if not waiting:
             return
-        offers = await asyncio.gather(*(_offer(listing, ask, turn) for listing in waiting))
+        offers = await asyncio.gather(*(_offer(listing, ask, turn, read) for listing in waiting))
         # An encoder works for a while: the replies to others must not wait for it.
         await asyncio.to_thread(distinct.fill, waiting, offers)
 
 
-async def _offer(listing: Listing, ask: Callable[[Listing, int], Awaitable[str]], turn: int) -> list[str]:
+async def _offer(
+    listing: Listing, ask: Callable[[Listing, int], Awaitable[str]], turn: int, read: Read | None
+) -> list[str]:
     """What the teacher names; the list notes why it names nothing."""
+    listing.echoes = []
     try:
         text = await ask(listing, turn)
-        items = read_list(text, titles_only=listing.titles_only)
+        items = read(text) if read else read_list(text, titles_only=listing.titles_only)
     except RecordError as error:
         # Only a reply that could not be read may be another the next time.
         listing.ended = not isinstance(error, ReplyError) or error.reason == "refusal"
-        listing.reason = error.reason if listing.ended or not listing.taken else "missing_variant"
+        is_first = not listing.items and not listing.repeats
+        listing.reason = error.reason if listing.ended or is_first else "missing_variant"
         listing.detail = error.detail
         return []
     listing.reason, listing.detail = "missing_variant", text
     return [item for item in items if is_sound(item)]
+
+
+def read_items(text: str) -> list[str]:
+    """The texts of a reply in the form `{"items": ["…", "…"]}`, of any other those of `read_list`.
+
+    In that form code, tables and numbered steps stay as they are, of which `read_list` takes the markup off.
+
+    Raises:
+        ReplyError: as `read_list`.
+    """
+    try:
+        value = read_json(text)
+    except ReplyError:
+        value = None
+    items = value.get("items") if isinstance(value, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        return read_list(text)
+    if len(items) == 1 and is_refusal(items[0]):
+        raise ReplyError("refusal", text)
+    return [item.strip() for item in items if any(map(str.isalnum, item))]
 
 
 def is_sound(text: str) -> bool:
