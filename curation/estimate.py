@@ -14,6 +14,7 @@ from curation.engine import lift
 from curation.engine.run import Run, read_part
 from curation.rounds import curate_source, draw_parents, needed, read_other, why_no_rounds
 from curation.stages._panel import Panel
+from curation.stages.balance import most_parents
 from curation.stages.synthesize import plain
 
 CHARACTERS_PER_TOKEN = 4  # of English text; tokenizers differ by a quarter
@@ -51,8 +52,11 @@ def estimate(run: Run, plan: Plan, keys: Keys) -> str:
     rows = [plain(row) for part in parents.parts for row in read_part(str(part)).to_dict("records")]
     teacher, judges = Counting(), {name: Counting() for name in plan.generation.judges if name}
     lift.run_async(_count(plan, rows[:SAMPLE], teacher, judges))
-    scale = len(rows) / max(1, len(rows[:SAMPLE])) * plan.rounds.count
-    lines = [f"Dry run: the plan is sound. {len(rows):,} parents a round, {plan.rounds.count} rounds, at most:"]
+    balance, count = plan.rounds.balance, plan.rounds.count
+    most = most_parents(dataset, balance, count) if balance else count * len(rows)
+    scale = most / max(1, len(rows[:SAMPLE]))
+    drawn = f"parents in round 1, {most:,} in {count} rounds" if balance else f"parents a round, {count} rounds"
+    lines = [f"Dry run: the plan is sound. {len(rows):,} {drawn}, at most:"]
     forecasts = [*_forecasts("teacher", plan.generation.teacher_models, teacher, scale)]
     forecasts += _critics_forecasts(plan.generation, judges, scale)
     lines += [forecast.line for forecast in forecasts]

@@ -18,6 +18,7 @@ from curation.core.records import Record, rejected, seed_of
 from curation.engine.progress import Silent
 from curation.engine.run import Run
 from curation.engine.store import Store
+from curation.estimate import estimate
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -126,6 +127,13 @@ def test_duplicates_do_not_count(client: Client, tmp_path: Path) -> None:
     assert result.ended == "5 of 5 rounds are done"
     assert set(sizes(plan).values()) == {50}
     assert told["groups"][0]["left"]["exact_duplicate"] == 160
+
+
+def test_a_dry_run_counts_what_could_be_drawn_at_most(client: Client, tmp_path: Path) -> None:
+    plan = plan_for(tmp_path, {"count": 3, "balance": {"each": 20, "max_parents": 25}})
+    with Store(plan.output).lock():
+        forecast = estimate(Run(Store(plan.output), client, Silent()), plan, Keys())
+    assert "9 parents in round 1, 75 in 3 rounds, at most:" in forecast
 
 
 def test_a_column_that_nobody_has(client: Client, tmp_path: Path) -> None:

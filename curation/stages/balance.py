@@ -74,6 +74,13 @@ def _wanted(
     return {group: min(share, plan.each or share) for group, share in shares.items()}
 
 
+def most_parents(dataset: Sequence[Stage], plan: BalancePlan, rounds: int) -> int:
+    """The parents that so many rounds draw, if groups never have enough."""
+    rows = grouped(dataset, plan.by)
+    can_be_drawn = rows[(rows["split"] == "train") & (rows["origin"] != SYNTHETIC)]["group"].value_counts()
+    return sum(min(plan.max_parents, rounds * count) for count in can_be_drawn)
+
+
 def grouped(stages: Sequence[Stage], by: str) -> pd.DataFrame:
     """Columns `id`, `split`, `origin`, `answer_score` and `group` of all rows that have one.
 
