@@ -12,13 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from curation import main as command
 from curation import verify
-from curation.config import Keys, Plan, load
+from curation.config import load
 from curation.engine.spending import spent
 from curation.generators.open_qa import OpenQa
 from curation.stages import SPENDING
-from tests.test_tutorials import commands, walk
+from tests.test_tutorials import plans_not_run, walk
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "tutorials" / "docker-commands"
@@ -42,20 +41,7 @@ def test_the_plan_spells_out_what_the_page_tells_of() -> None:
 
 
 def test_commands_that_are_not_run_ask_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    from curation import job
-
-    plans: list[Plan] = []
-
-    def run(plan: Plan, keys: Keys, dry: bool, quiet: bool) -> int:
-        plans.append(plan)
-        return 0
-
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(job, "run", run)
-    for step in STEPS:
-        for words in [] if step.runs else commands(step.code):
-            if words[:3] == ["python", "-m", "curation.main"]:
-                assert command.main(words[3:]) == 0, step.code
+    plans = plans_not_run(STEPS, monkeypatch)
     assert len(plans) == 2
     for plan in plans:
         assert {model.kind for _, model in plan.generation.asked} == {"openai_compatible"}

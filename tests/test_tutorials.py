@@ -7,7 +7,7 @@ import importlib.util
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,8 @@ def commands(code: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in code.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def test_the_walk_knows_every_block_of_the_page() -> None:
-    shown = [step for step in STEPS if step.shown]
-    assert README.count("```") == 2 * (len(STEPS) + len(shown))
-    assert {step.note.partition(":")[0] for step in STEPS} == {"", "not run", "Ctrl-C after"}
-    assert all(step.shown for step in STEPS if step.runs)
-
-
-def test_commands_that_are_not_run_make_sound_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+def plans_not_run(steps: Iterable[Any], monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans of the commands that a page shows without running them."""
     from curation import job
 
     plans: list[Plan] = []
@@ -64,10 +58,22 @@ def test_commands_that_are_not_run_make_sound_plans(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(job, "run", run)
-    for step in STEPS:
+    for step in steps:
         for words in [] if step.runs else commands(step.code):
             if words[:3] == ["python", "-m", "curation.main"]:
                 assert command.main(words[3:]) == 0, step.code
+    return plans
+
+
+def test_the_walk_knows_every_block_of_the_page() -> None:
+    shown = [step for step in STEPS if step.shown]
+    assert README.count("```") == 2 * (len(STEPS) + len(shown))
+    assert {step.note.partition(":")[0] for step in STEPS} == {"", "not run", "Ctrl-C after"}
+    assert all(step.shown for step in STEPS if step.runs)
+
+
+def test_commands_that_are_not_run_make_sound_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = plans_not_run(STEPS, monkeypatch)
     assert len(plans) == 3
     assert all(plan.generation.teacher.kind == "openai_compatible" for plan in plans)
 

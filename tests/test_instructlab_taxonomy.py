@@ -1,9 +1,11 @@
-"""The plan for InstructLab's taxonomy, whole: seeds and documents in, as many records of each leaf out."""
+"""The tutorial on InstructLab's taxonomy: seeds and documents in, as many records of each leaf out."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +17,14 @@ from curation.config import Keys, Plan, load
 from curation.engine.progress import Silent
 from curation.engine.run import Run
 from curation.engine.store import Store
+from tests.test_tutorials import plans_not_run, walk
 
 if TYPE_CHECKING:
     from distributed import Client
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "tutorials" / "instructlab-taxonomy"
+STEPS = walk.steps((TUTORIAL / "README.md").read_text(encoding="utf-8"))
 LEAVES = (
     "compositional_skills/grounded/reading/who_does_what",
     "compositional_skills/writing/plain_words",
@@ -97,3 +101,20 @@ def test_a_broken_leaf_hides_no_other(client: Client, plan: Plan) -> None:
     leaf.write_text("version: 3\ncreated_by: me\n  task_description: x\n", encoding="utf-8")
     _, told = curate(client, plan.model_copy(update={"max_bad_ratio": 0.1}))
     assert {group["group"]: group["records"] for group in told["groups"]} == {LEAVES[0]: 6, LEAVES[2]: 6}
+
+
+def test_commands_that_are_not_run_ask_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    (plan,) = plans_not_run(STEPS, monkeypatch)
+    assert {model.kind for _, model in plan.generation.asked} == {"openai_compatible"}
+    assert plan.source.arguments == {"path": "my-taxonomy", "chunk_tokens": 500}
+    assert plan.generation.generator.spec("generator").create().variants == 10
+
+
+@pytest.mark.slow
+def test_a_walk_shows_what_the_page_shows(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, TUTORIAL / "run.py", tmp_path / "run"], capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    for step in STEPS:
+        assert (f"$ {step.code}" in done.stdout) == step.runs
