@@ -38,7 +38,7 @@ def catalog(wanted: Sequence[str] = (), plan: Plan | None = None) -> str:
 
 def _specs_of(plan: Plan) -> Iterable[registry.Spec]:
     yield plan.source_spec()
-    yield from (step.spec() for step in plan.clean)
+    yield from (step.spec() for step in plan.clean if step.rules is None)
     yield plan.generation.generator.spec("generator")
     yield from (critic.spec("critic") for critic in plan.generation.panel)
     yield from (exporter.spec("exporter") for exporter in plan.exporters)

@@ -55,7 +55,7 @@ def test_every_component_is_listed_with_a_line_about_it() -> None:
 def test_a_dotted_path_joins_the_list(own: str, tmp_path: Path) -> None:
     assert catalog([own]) == f"filters\n  {own}(share: float = 0.9)\n      Drops what is all capitals."
     plan = tmp_path / "plan.yaml"
-    plan.write_text(f"clean: [{{filter: {own}, fields: [question]}}]")
+    plan.write_text(f"clean: [{{filter: {own}, fields: [question]}}, {{validate: {{it: {{min_words: 1}}}}}}]")
     assert f"  {own}(share: float = 0.9)" in catalog(["filters"], load(plan))
 
 

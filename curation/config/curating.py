@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from curation.config.section import Component, Section, raise_faults
 from curation.core import registry
+from curation.core.checks import faults_of
 from curation.core.records import TEXT_COLUMNS
 from curation.dedupers._curator_keys import CURATOR_KEYS, from_curator
 
@@ -23,18 +24,37 @@ class SourcePlan(Component):
 
 
 class CleanStep(Section):
-    """A modifier or a filter, applied to one or more fields in turn."""
+    """A modifier or a filter, applied to one or more fields in turn; or `validate`, rules by name (`core.checks`).
+
+    Each rule names its own `field`, or several: a column of the record or of its source. A record that does not keep a
+    rule leaves with the reason `invalid`, and the rule's name.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     modifier: str | None = None
     filter: str | None = None
-    fields: list[str] = Field(min_length=1)
+    rules: dict[str, Any] | None = Field(None, alias="validate")
+    fields: list[str] = []
     arguments: dict[str, Any] = {}
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_read(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        raise_faults(faults_of(value) if value is not None else [])
+        return value
 
     @model_validator(mode="after")
     def _one_valid_component(self) -> CleanStep:
-        if (self.modifier is None) == (self.filter is None):
-            raise ValueError("give either 'modifier' or 'filter'")
+        if [self.modifier, self.filter, self.rules].count(None) != 2:
+            raise ValueError("give one of 'modifier', 'filter' and 'validate'")
+        if self.rules is not None:
+            if self.fields or self.arguments:
+                raise ValueError("'validate' takes neither 'fields' nor 'arguments': each of its rules has a 'field'")
+            return self
         raise_faults(self.spec().faults())
+        if not self.fields:
+            raise ValueError(f"a {self.spec().kind} needs 'fields', the columns that it works on")
         if self.modifier is not None:
             for field in self.fields:
                 if field not in TEXT_COLUMNS:
@@ -43,7 +63,7 @@ class CleanStep(Section):
         return self
 
     def spec(self) -> registry.Spec:
-        """The registry's form."""
+        """The registry's form of a modifier or a filter."""
         if self.modifier is not None:
             return registry.Spec("modifier", self.modifier, self.arguments)
         assert self.filter is not None
@@ -106,6 +126,8 @@ class SemanticPlan(Section):
     def _engine_can(self) -> SemanticPlan:
         if self.pooling == "last_token" and self.engine != "rapids":
             raise ValueError("pooling by the last token is what engine 'rapids' alone can")
+        if self.at_most is not None and self.engine == "rapids":
+            raise ValueError("at_most is what engine 'torch' alone can: leave it out, or the engine")
         return self
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -13,29 +10,13 @@ from typing import ClassVar, Final
 from curation.core.contracts import ChatModel, Critic, Scores
 from curation.core.encoder import EMBEDDED, Encoder
 from curation.core.errors import RecordError
+from curation.core.language import FUNCTION_WORDS, language_of, words_of
 from curation.core.ratings import Scale
 from curation.core.records import Record
 from curation.core.vectors import Vectors
 
-_WORD: Final = re.compile(r"\w+(?:['’]\w+)*")
 _DECIMALS: Final = 4  # what is behind them differs between kinds of processors
-
-_SCRIPT_OF: Final = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "FULLWIDTH": "LATIN"}
-_SAMPLE: Final = 2000  # characters of a text by which its script is known
-_FUNCTION_WORDS: Final = {
-    language: frozenset(words.split())
-    for language, words in {
-        "en": "the and of to is that for with was are this not have you my can they would",
-        "de": "der die das und ist nicht mit ein eine den dem auf ich sie für kann wird auch",
-        "fr": "le les des et est une pas pour dans que qui sur avec je vous du mon cette",
-        "es": "el los las y es una por para con no se del mi pero como más puede este",
-        "it": "il gli della e è una per con non che sono del mio ma come più può questo",
-        "pt": "o os das e é uma por para com não se do meu mas como mais pode este",
-        "nl": "het een van en is niet met voor dat op zijn ik de maar kan wordt ook deze",
-    }.items()
-}
-_ALL_FUNCTION_WORDS: Final = frozenset().union(*_FUNCTION_WORDS.values())
-_CLEAR: Final = 0.08  # lead in the share of function words by which a language is told from the others
+_told = lru_cache(maxsize=4096)(language_of)  # the variants of a parent are compared with the same texts
 
 
 class Heuristic(Critic):
@@ -80,7 +61,7 @@ class Heuristic(Critic):
             RecordError: `unscorable`: it has no question, or no answer.
         """
         question, answer = record["question"] or "", record["answer"] or ""
-        words, answer_words = _words(question), _words(answer)
+        words, answer_words = words_of(question), words_of(answer)
         if not words or not answer_words:
             raise RecordError("unscorable", f"there is no {'answer' if words else 'question'} to score")
         scores = {
@@ -88,7 +69,7 @@ class Heuristic(Critic):
             "repetition": max(_repetition(words), _repetition(answer_words)),
             "overlap": _overlap(words, answer_words),
         }
-        parent_words = _words(parent["question"] or "") if parent else []
+        parent_words = words_of(parent["question"] or "") if parent else []
         if parent_words:
             scores["length_ratio"] = len(words) / len(parent_words)
             scores["copy_distance"] = 1 - SequenceMatcher(None, parent_words, words, autojunk=False).ratio()
@@ -109,38 +90,18 @@ def _vector(encoder: str, device: str, text: str) -> Vectors:
     return vector
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
-
-
 def _repetition(words: list[str]) -> float:
     runs = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def _overlap(words: Sequence[str], answer_words: Sequence[str]) -> float:
-    asked = set(words) - _ALL_FUNCTION_WORDS or set(words)
+    asked = set(words) - FUNCTION_WORDS or set(words)
     return len(asked & set(answer_words)) / len(asked)
 
 
 def _speak_differently(text: str, other: str) -> bool:
     """Whether two texts are in different scripts, or in two languages that are both told by their function words."""
-    (script, language), (other_script, other_language) = _language(text), _language(other)
+    (script, language), (other_script, other_language) = _told(text), _told(other)
     is_other_script = bool(script and other_script) and script != other_script
     return is_other_script or (bool(language and other_language) and language != other_language)
-
-
-@lru_cache(maxsize=4096)
-def _language(text: str) -> tuple[str, str]:
-    """The script of most letters, and the language of most function words; empty where nothing tells."""
-    letters = Counter(unicodedata.name(sign, "").partition(" ")[0] for sign in text[:_SAMPLE] if sign.isalpha())
-    scripts = Counter[str]()
-    for name, count in letters.items():
-        scripts[_SCRIPT_OF.get(name, name)] += count
-    script = max(scripts, key=lambda name: scripts[name], default="")
-    words = _words(text[:_SAMPLE])
-    shares = sorted(
-        (sum(word in known for word in words) / max(1, len(words)), name) for name, known in _FUNCTION_WORDS.items()
-    )
-    (second, _), (first, language) = shares[-2:]
-    return script, language if first - second >= _CLEAR else ""

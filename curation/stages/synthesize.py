@@ -25,6 +25,7 @@ from curation.engine.share import Share
 from curation.engine.store import Manifest, Stage
 from curation.stages._asking import Asked, Sampled, asked_models, drawn, model_of, opened, sampling_of, share_of, shown
 from curation.stages._panel import Panel, Seat
+from curation.stages.clean import CHECKING
 
 STAGE = "30-synthesize"
 BUDGET_SPENT = "budget_spent"
@@ -159,7 +160,7 @@ def synthesize(run: Run, parents: Stage, plan: Plan, keys: Keys, round_number: i
     budget = plan.budget.model_dump(mode="json")
     _withdraw_unpaid(run, run.store.stage_folder(STAGE, round_number), budget)
     specs = [generation.generator.spec("generator"), *(critic.spec("critic") for critic in generation.panel)]
-    code: list[Spec | str] = [__name__, "curation.stages._panel", *PARSERS, "curation.core.rules", *specs]
+    code: list[Spec | str] = [__name__, "curation.stages._panel", *PARSERS, *CHECKING, "curation.core.rules", *specs]
     settings = _settings(generation, panel)
     with shown(run):
         stage = run.stage(STAGE, round_number, [parents], settings, code, prepare, notes={"budget": budget})

@@ -54,7 +54,7 @@ def test_a_dotted_path_creates_a_component_of_another_package() -> None:
 
 def test_a_constructors_own_complaint_is_a_fault_of_the_plan() -> None:
     with pytest.raises(PlanError, match="the task is 'title' or 'qa'"):
-        Spec("exporter", "nemo", {"task": "poem"}).create()
+        Spec("exporter", "handoff", {"task": "poem"}).create()
 
 
 def test_a_new_file_on_a_shelf_is_found_without_any_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

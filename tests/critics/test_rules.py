@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from curation.core._checks_patterns import MAX_PATTERN
 from curation.core.contracts import Scores
 from curation.core.errors import PlanError, RecordError
 from curation.core.records import human
 from curation.core.registry import Spec
 from curation.core.rules import Rule
-from curation.critics._patterns import MAX_PATTERN, pattern_faults
-from curation.critics.rules import CITATIONS, Rules
+from curation.critics.rules import Rules
 
 ANSWER = "Under 42 U.S.C. § 1983 you may sue.\nSee Roe v. Wade, 410 U.S. 113, and § 8(2). This is no legal  advice."
 RECORD = human("a", title="Suing", question="May I sue the officer?", answer=ANSWER)
@@ -56,6 +56,9 @@ def test_a_score_for_each_rule_and_their_share() -> None:
         ({"field": ["question", "answer"], "max_words": 5}, False),
         ({"field": "context", "forbids": ["x"]}, True), ({"field": "context", "min_words": 1}, False),
         ({"field": "context", "json": True}, False), ({"field": "context", "requires": ["x"]}, False),
+        ({"field": "context", "requires": ["x"], "optional": True}, True), ({"elements": ["number"]}, True),
+        ({"elements": ["number", "code"]}, False), ({"language": "en"}, True), ({"min_characters": 500}, False),
+        ({"field": "question", "one_of": ["May I sue the officer?"]}, True), ({"minimum": 1}, False),
     ],
 )  # fmt: skip
 def test_checks(check: dict[str, Any], expected: bool) -> None:
@@ -143,34 +146,14 @@ def test_all_faults_at_once() -> None:
         Rules({"one": {"max_words": -1, "matches": "("}, "two": {"field": "body", "min_words": 1}})
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [r"(a+)+$", r"(a*)*b", r"(?:a|a)*$", r"([a-z]+\s?)+:", r"((ab)+c?)+", r"(\w+,){10,}", r"(a?){50}",
-     r"(?P<x>a)(?P=x)", r"(a)\1", r"(?:(?:x{1,}))*", r"(\d|\d\d)+", r"a*a*b",
-     r"\s+\s*$", r"\w+.*x", r".*a.*b.*c", r"(?:a+){3}b", "a?" * 20 + "a" * 20,
-     r"([ab]a{0,3}a{0,3}){1,4}a{2,}x", r"(?:(?:a?b?){1,4}){1,4}", r"(?:x|a*)a*c",
-     r"(?:.(?:\w)*){1,4}x", r"(?:ab)*(?:ab)*c", r"(?i)a*A*b",
-     r"(?x) a +"],
-)  # fmt: skip
-def test_patterns_that_may_take_for_ever(pattern: str) -> None:
-    assert pattern_faults(pattern)
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [r"(?i)\bnot legal advice\b", r"\d+ U\.S\. \d+", r"(?:[A-Z][a-z]+ ){0,3}v\.", r"[(+*)]+", r"\(a+\)+",
-     r"^(?:yes|no)\b", r"(?<!\d)\d{4}(?!\d)", r"(?:ab)+", r"[]a+]*\]", r"from.*to.*by",
-     r"(?:\d+ of|\d+ out)", r"\d+\s+U\.S\.\s+\d+", r"a++b", *CITATIONS],
-)  # fmt: skip
-def test_patterns_that_may_be_used(pattern: str) -> None:
-    assert pattern_faults(pattern) == []
-
-
 def test_a_text_that_is_too_long_to_be_searched_is_not_scored() -> None:
     long = {**RECORD, "answer": "word " * 5000}
     with pytest.raises(RecordError, match="unscorable: rule 'it': answer has 25000 characters, at most 20000"):
         asyncio.run(Rules({"it": {"matches": "x"}}).judge(long, None, None))
     assert asyncio.run(Rules({"it": {"max_words": 9}}).judge(long, None, None))["it"] == 0.0
+    assert (
+        asyncio.run(Rules({"it": {"citations": 1}}).judge(long, None, None))["it"] == 0.0
+    )  # our own patterns are quick
     assert asyncio.run(Rules({"it": {"matches": "x"}}, max_characters=25_000).judge(long, None, None))["it"] == 0.0
 
 

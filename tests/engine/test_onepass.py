@@ -13,11 +13,12 @@ from nemo_curator.filters import WordCountFilter
 from nemo_curator.modifiers import UnicodeReformatter
 from nemo_curator.utils.decorators import batched
 
+from curation.core.checks import Validator
 from curation.core.errors import MissingPackageError
 from curation.core.nemo import Filter, Modifier
 from curation.core.records import COLUMNS, Record, frame, human, to_json
 from curation.core.registry import Spec
-from curation.engine.onepass import FILTER, MODIFIER, Step, clean_partition, schedule
+from curation.engine.onepass import FILTER, MODIFIER, VALIDATE, Step, clean_partition, schedule
 from curation.filters.low_score import LowScore
 from curation.filters.refusal import Refusal
 from curation.modifiers.html import Html
@@ -61,6 +62,11 @@ RECORDS = [
 
 def outcomes(left: pd.DataFrame) -> dict[str, tuple[str, str]]:
     return {row.id: (row.reason, row.field) for row in left.itertuples()}
+
+
+def rules(**by_name: dict[str, Any]) -> Step:
+    validator = Validator.of(by_name)
+    return Step(VALIDATE, validator, validator.fields, f"validate({', '.join(by_name)})")
 
 
 class Counting(Modifier):
@@ -291,6 +297,78 @@ class TestComponents:
         assert pickle.loads(pickle.dumps(step)).component.minimum == 1
 
 
+class TestRules:
+    def test_the_first_rule_that_is_not_kept_is_named_and_the_others_in_the_detail(self) -> None:
+        step = rules(
+            short={"field": "title", "max_words": 2},
+            sourced={"citations": 1},
+            known={"field": "court", "one_of": ["us", "uk"]},
+        )
+        rows = [
+            record("good", answer="see § 8", extra=to_json({"court": "us"})),
+            record("one", answer="none", extra=to_json({"court": "uk"})),
+            record("all", title="a b c", answer="none", extra=to_json({"court": "eu"})),
+            record("null", title=None, answer="see § 8", extra=None),
+        ]
+        kept, left = clean_partition(schedule([step]), frame(rows))
+        assert kept["id"].tolist() == ["good"]
+        assert tuple(left.columns) == (*COLUMNS, "reason", "field", "score", "bound", "detail")
+        assert set(left["reason"]) == {"invalid"}
+        told = {row.id: (row.field, row.bound, row.detail) for row in left.itertuples()}
+        assert told == {
+            "one": ("answer", "sourced: citations 1", "0 in 'none'"),
+            "all": ("title", "short: max_words 2", "3 words: 'a b c'; also sourced: citations 1; known: one_of us, uk"),
+            "null": ("title", "short: is missing", "also known: is missing"),
+        }
+        assert left.set_index("id")["score"].fillna(-1).to_dict() == {"one": 0.0, "all": 3.0, "null": -1.0}
+
+    def test_columns_of_every_kind(self) -> None:
+        step = rules(
+            votes={"field": ["question_score", "line"], "minimum": 1},
+            tagged={"field": "tags", "one_of": ["tax", "tort"], "optional": True},
+            whole={"field": "extra", "json": {"required": ["views"]}},
+            seen={"field": "views", "minimum": 10},
+        )
+        extra = to_json({"views": 10})
+        rows = [
+            record("good", line=3, extra=extra, tags="tax,tort"),
+            record("low", line=3, extra=extra, question_score=0.5),
+            record("unvoted", line=3, extra=extra, question_score=np.nan),
+            record("tag", line=3, extra=extra, tags="tax,art"),
+            record("unseen", line=3, extra=to_json({"views": "9"})),
+            record("other", line=3, extra="{}"),
+        ]
+        for table in (frame(rows), frame(rows).convert_dtypes(dtype_backend="pyarrow")):
+            kept, left = clean_partition([step], table)
+            assert kept["id"].tolist() == ["good"]
+            assert {row.id: (row.bound, row.field) for row in left.itertuples()} == {
+                "low": ("votes: minimum 1", "question_score"),
+                "unvoted": ("votes: is missing", "question_score"),
+                "tag": ("tagged: one_of tax, tort", "tags"),
+                "unseen": ("seen: minimum 10", "views"),
+                "other": ('whole: json {"required": ["views"]}', "extra"),
+            }
+
+    def test_a_record_that_can_not_be_judged_leaves_alone(self) -> None:
+        class Fickle:
+            def violations(self, values: dict[str, Any]) -> list[Any]:
+                return [] if values["title"] else [1 / 0]
+
+        rows = [record("a"), record("b", title="")]
+        kept, left = clean_partition([Step(VALIDATE, Fickle(), ("title", "views"), "validate(it)")], frame(rows))
+        assert kept["id"].tolist() == ["a"]
+        assert left[["reason", "field", "bound", "detail"]].to_numpy().tolist() == [
+            ["component_error", "title, views", "validate(it)", "ZeroDivisionError: division by zero"]
+        ]
+
+    def test_they_see_what_the_steps_before_them_leave(self) -> None:
+        seen = {"field": ["title", "answer"], "lacks": "<p>"}
+        html = Step(MODIFIER, Html(), ("title", "answer"), "Html()")
+        rows = frame([record("a", title="<p>title</p>")])
+        assert len(clean_partition(schedule([html, rules(clean=seen)]), rows)[0]) == 1
+        assert len(clean_partition(schedule([rules(clean=seen), html]), rows)[0]) == 0
+
+
 class TestSchedule:
     def order(self, steps: Sequence[Step]) -> list[tuple[str, str]]:
         return [(step.label.partition("(")[0], step.fields[0]) for step in schedule(steps)]
@@ -322,6 +400,26 @@ class TestSchedule:
         ]
         assert [step.label for step in schedule(steps)] == ["raw", "m1", "f1", "f2", "m2", "f3", "m3"]
 
+    def test_rules_are_hoisted_only_where_none_of_their_fields_is_touched(self) -> None:
+        steps = [*law_steps(), rules(one={"field": ["question", "answer"], "min_words": 1})]
+        untouched = rules(two={"field": ["tags", "court"], "min_words": 1})
+        order = [label for label, _ in self.order([*steps, untouched])]
+        assert order[:3] == ["LowScore", "LowScore", "validate"]
+        assert order[3:] == [*["Html", "Unicode", "WordCountFilter"] * 2, "validate", "Html", "Unicode"]
+
+    def test_a_later_filter_that_waits_for_less_does_not_change_what_rules_see(self) -> None:
+        title, answer = ("title",), ("answer",)
+        steps = [
+            Step(MODIFIER, Html(), title, "m1"),
+            Step(MODIFIER, Whitespace(), title, "m2"),
+            rules(both={"field": ["title", "answer"], "min_words": 1}),
+            Step(MODIFIER, Html(), answer, "m3"),
+            Step(FILTER, Refusal(), answer, "f"),
+            Step(FILTER, Refusal(), ("question",), "first"),
+        ]
+        order = ["first", "m1", "m2", "validate(both)", "m3", "f"]
+        assert [step.label for step in schedule(steps)] == order
+
     def test_nothing_is_computed_for_what_a_cheaper_filter_drops(self) -> None:
         counting = Counting()
         steps = [Step(MODIFIER, counting, TEXTS, "Counting()"), *law_steps()[2:]]
@@ -335,8 +433,9 @@ class TestSchedule:
         assert counting.seen == ["q one two", "q", "a one two", "kept"]
 
     def test_any_order_of_steps_keeps_the_same_records_as_its_schedule(self) -> None:
-        steps = law_steps()
-        for rotated in ([*steps[2:], *steps[:2]], steps, steps[::-1], [steps[0], steps[2], steps[1], steps[3]]):
+        steps = [*law_steps(), rules(plain={"field": ["title", "answer"], "lacks": "<p>"})]
+        first, *rest = steps
+        for rotated in ([*steps[2:], *steps[:2]], steps, steps[::-1], [first, *rest[1:], rest[0]]):
             plain = clean_partition(rotated, frame(RECORDS))[0]
             pd.testing.assert_frame_equal(plain, clean_partition(schedule(rotated), frame(RECORDS))[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -47,37 +47,51 @@ def schema_faults(schema: Any, where: str = "schema") -> list[str]:
     return faults
 
 
-def conforms(value: Any, schema: Any) -> bool:
-    """Whether a JSON value is what a sound schema describes."""
+def misfit(value: Any, schema: Any, place: str = "$") -> str:
+    """The first place at which a JSON value is not what a sound schema describes, and how; empty where it conforms."""
     if isinstance(schema, bool):
-        return schema
-    return (
-        ("type" not in schema or any(_TYPES[name](value) for name in _listed(schema["type"])))
-        and ("enum" not in schema or any(_equal(value, one) for one in schema["enum"]))
-        and ("const" not in schema or _equal(value, schema["const"]))
-        and _is_of_size(value, schema)
-        and (not isinstance(value, list) or all(conforms(item, schema.get("items", True)) for item in value))
-        and (not isinstance(value, dict) or _object_conforms(value, schema))
-    )
+        return "" if schema else f"{place} may not be there"
+    if wrong := _own_misfit(value, schema):
+        return f"{place} {wrong}"
+    found = (misfit(part, inner, f"{place}{key}") for key, part, inner in _parts(value, schema))
+    return next(filter(None, found), "")
 
 
-def _object_conforms(value: dict[str, Any], schema: Mapping[str, Any]) -> bool:
-    known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-    return set(schema.get("required", ())) <= set(value) and all(
-        conforms(part, known.get(name, others)) for name, part in value.items()
-    )
-
-
-def _is_of_size(value: Any, schema: Mapping[str, Any]) -> bool:
-    if _is_number(value):
-        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
-    least, most = _SIZES.get(type(value).__name__, ("", ""))
-    return not least or bool(schema.get(least, 0) <= len(value) <= schema.get(most, len(value)))
-
-
-def _equal(one: Any, other: Any) -> bool:
+def equal(one: Any, other: Any) -> bool:
     """As JSON sees it: true is not 1."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _own_misfit(value: Any, schema: Mapping[str, Any]) -> str:
+    """What is wrong with a value itself, its parts aside."""
+    types = _listed(schema.get("type", ()))
+    if types and not any(_TYPES[name](value) for name in types):
+        return f"is not of type {' or '.join(types)}"
+    if "enum" in schema and not any(equal(value, one) for one in schema["enum"]):
+        return "is none of the values of enum"
+    if "const" in schema and not equal(value, schema["const"]):
+        return "is not the value of const"
+    missing = [name for name in schema.get("required", ()) if isinstance(value, dict) and name not in value]
+    return f"has no '{missing[0]}'" if missing else _size_misfit(value, schema)
+
+
+def _size_misfit(value: Any, schema: Mapping[str, Any]) -> str:
+    least, most = _BOUNDS if _is_number(value) else _SIZES.get(type(value).__name__, ("", ""))
+    if least not in schema and most not in schema:
+        return ""
+    size = value if _is_number(value) else len(value)
+    if size < schema.get(least, size):
+        return f"is below {least} {schema[least]}"
+    return f"is above {most} {schema[most]}" if size > schema.get(most, size) else ""
+
+
+def _parts(value: Any, schema: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What a list or an object holds: where, the part, and its schema."""
+    if isinstance(value, list):
+        yield from ((f"[{index}]", item, schema.get("items", True)) for index, item in enumerate(value))
+    elif isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+        yield from ((f".{name}", part, known.get(name, others)) for name, part in value.items())
 
 
 def _is_number(value: Any) -> bool:
