@@ -15,13 +15,9 @@ mend.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import math
-import os
-import socket
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -154,9 +150,11 @@ def _workers(text: str) -> int:
 
 def _survey(options: argparse.Namespace) -> None:
     """Finds out, writes the page and prints the table."""
+    from curation.engine.store import Store
+
     root: Path = options.output
     run = _Run.open(root)
-    with _reading(root) as at_work:
+    with Store(root).reading("curation.thresholds") as at_work:
         if at_work:
             print("A run is at work in this folder; what it has published so far is looked at.", file=sys.stderr)
         choice = _choice(root, run, options)
@@ -177,10 +175,10 @@ def _choice(root: Path, run: _Run, options: argparse.Namespace) -> Choice:
     Raises:
         InputError: the run has replaced the stage in the meantime.
     """
-    from curation.dedupers._near import Sampling
+    from curation.dedupers._survey import Sampling
     from curation.engine import cluster
-    from curation.engine.run import table_of
     from curation.report.thresholds import Choice
+    from curation.stages.dedup import compared
 
     semantic = run.semantic
     settings = run.plan.cluster.model_dump(mode="json")
@@ -192,7 +190,7 @@ def _choice(root: Path, run: _Run, options: argparse.Namespace) -> Choice:
     deduper = _deduper(run, root, settings["device"])
     try:
         with cluster.connect(**settings):
-            found = deduper.survey(table_of([run.records]), thresholds, wanted)
+            found = deduper.survey(compared(run.records), thresholds, wanted)
     except FileNotFoundError:
         _check_unchanged(run.records)
         raise
@@ -203,19 +201,10 @@ def _choice(root: Path, run: _Run, options: argparse.Namespace) -> Choice:
 
 def _deduper(run: _Run, root: Path, device: str) -> Semantic:
     from curation.dedupers.semantic import Semantic
+    from curation.stages.dedup import comparison, embedding_at
 
     plan = run.semantic
-    return Semantic(
-        by=plan.by,
-        encoder=plan.encoder,
-        device=device,
-        cache=str(root.absolute() / "embeddings"),
-        keep=plan.keep,
-        precision=run.precision,
-        guard=plan.guard,
-        pooling=plan.pooling,
-        engine=plan.engine,
-    )
+    return Semantic(**embedding_at(root.absolute(), plan, device, run.precision), **comparison(plan))
 
 
 def _about(thresholds: Collection[float], lowest: int) -> Iterator[int]:
@@ -259,26 +248,6 @@ def _check_unchanged(stage: Stage) -> None:
 
     if Manifest.read(stage.folder) != stage.manifest:
         raise InputError(f"{stage.folder}: a run has replaced it in the meantime. Ask again when it has ended")
-
-
-@contextmanager
-def _reading(root: Path) -> Iterator[bool]:
-    """Keeps runs from starting in the folder while it is read; whether one is at work there, which is left alone."""
-    try:
-        file = (root / ".lock").open("r+")
-    except FileNotFoundError:  # no run has ever held it
-        yield False
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield True
-            return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} (curation.thresholds)")
-        file.flush()
-        yield False
 
 
 def _told(choice: Choice) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from curation.config import Plan, dump
 from curation.core.encoder import Encoder
 from curation.core.errors import LockedError
 from curation.core.pairs import compared_texts
-from curation.core.records import Record, frame, human
+from curation.core.records import SEED, Record, frame, human
 from curation.core.vectors import VectorCache, hash_of
 from curation.dedupers import _near, semantic
 from curation.engine import cluster
@@ -63,10 +63,10 @@ def records() -> list[Record]:
     return [*rows, human("silent", question="", answer="An answer.")]
 
 
-def write_run(root: Path, encoder: str, partitions: int = 2, **plan: Any) -> Path:
+def write_run(root: Path, encoder: str, partitions: int = 2, seeds: Sequence[Record] = (), **plan: Any) -> Path:
     """A run that has come to its end of `50-exact`, with vectors: of a question's three the second is at a cosine of
     about 0.96 to the first, and the third of 0.88."""
-    rows = records()
+    rows = [*records(), *seeds]
     parts = [frame(rows[start::partitions]) for start in range(partitions)]
     Builder(root).stage("50-exact", 0, parts, lambda _folder: Outcome, {"by": "both"})
     dedup = plan.pop("dedup", {"semantic": {}})
@@ -74,7 +74,7 @@ def write_run(root: Path, encoder: str, partitions: int = 2, **plan: Any) -> Pat
         dedup = {**dedup, "semantic": {"encoder": encoder, **dedup["semantic"]}}
     values = {"source": {"name": "sample"}, "clean": [], "dedup": dedup, **plan}
     (root / "plan.yaml").write_text(dump(Plan.model_validate(values)), encoding="utf-8")
-    write_vectors(root, encoder, rows)
+    write_vectors(root, encoder, records())
     return root
 
 
@@ -115,6 +115,15 @@ class TestTable:
         assert str(tmp_path / "thresholds.html") in said.out
         assert said.err == ""
         assert here[0]["scheduler_address"] is None
+
+    def test_seeds_are_no_records(
+        self, tiny: str, tmp_path: Path, here: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_run(tmp_path, tiny, seeds=[{**row, "id": f"seed-{row['id']}", "origin": SEED} for row in records()])
+        assert thresholds.main([str(tmp_path), "--thresholds", "0.8,0.9"]) == 0
+        said = capsys.readouterr().out
+        assert removed(said) == {"0.80": (20, 11), "0.90": (10, 21), "0.97": (0, 31)}
+        assert "31 records, as 50-exact" in said
 
     def test_the_guard_of_the_plan_counts(
         self, tiny: str, tmp_path: Path, here: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]

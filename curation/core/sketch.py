@@ -112,11 +112,15 @@ def worthwhile_axes(sample: Vectors, threshold: float) -> Axes | None:
     return None if best is None else np.ascontiguousarray(best)
 
 
-def multiplies_halves() -> bool:
-    """Whether this processor multiplies bfloat16 numbers faster than single-precision ones."""
+def multiplies_halves(device: str = "cpu") -> bool:
+    """Whether `cpu`, or `gpu`, multiplies bfloat16 numbers faster than single-precision ones here: where that has to
+    be emulated, it is slower."""
     import torch
 
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if device == "gpu":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases can't tell
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _passing(vectors: Vectors, lowest: float) -> float:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from curation.core.sketch import MARGIN
 from curation.core.vectors import Vectors
-from curation.dedupers._near import Block, Places, cosines
+from curation.dedupers._blocks import Block, Places, cosines
 
 Flags = npt.NDArray[np.bool_]
 Apart = Callable[[int, Places], Flags]
@@ -80,8 +80,7 @@ class _Members:
     def __init__(self, crowd: pd.DataFrame, threshold: float, apart: Apart | None, order: Places) -> None:
         self.gone = np.zeros(len(crowd), dtype=np.bool_)
         self.leader = np.full(len(crowd), -1, dtype=np.int64)
-        self._block = Block.of(crowd)
-        self._vectors = self._block.vectors()
+        self._vectors = Block.of(crowd).vectors()
         self._new = crowd["new"].to_numpy(dtype=np.bool_)
         self._best = np.full(len(crowd), -np.inf, dtype=np.float32)
         self._threshold = threshold

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.core.errors import CurationError, DiskError, MissingPackageError
-from curation.dedupers._near import Block, similarities
+from curation.dedupers._blocks import Block, similarities
 
 _PACKAGES: Final = ("cudf", "cuml", "dask_cudf")
 _MOST_CLUSTERS: Final = 10_000  # √N of 100 million texts: beyond, k-means itself would take longest

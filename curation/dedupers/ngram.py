@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from string import punctuation
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,6 +14,7 @@ import pandas as pd
 from curation.core.contracts import Deduper
 from curation.core.errors import PlanError
 from curation.core.pairs import PAIR_COLUMNS, normalize
+from curation.dedupers._hashing import GOLDEN, Hashes, of_words
 from curation.dedupers._members import in_order, members, partitions_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ RUN_TEXTS: Final = ("title", "question", "answer")
 """The columns whose texts are compared, each with each."""
 
 _MATCH_COLUMNS: Final = (*PAIR_COLUMNS, "text", "kept_text", "words")
-_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing
 
 
 class Ngram(Deduper):
@@ -146,31 +145,24 @@ class _Runs:
         """Of all texts of a record."""
         return {run for text in texts for run in self.of(text)}
 
-    def hashes(self, texts: Sequence[str], known: dict[str, int]) -> npt.NDArray[np.uint64]:
+    def hashes(self, texts: Sequence[str], known: dict[str, int]) -> Hashes:
         """One for each different run of a record."""
-        found: npt.NDArray[np.uint64] = np.unique(np.concatenate([self._hashes(text.split(), known) for text in texts]))
+        found: Hashes = np.unique(np.concatenate([self._hashes(text.split(), known) for text in texts]))
         return found
 
-    def _hashes(self, words: Sequence[str], known: dict[str, int]) -> npt.NDArray[np.uint64]:
+    def _hashes(self, words: Sequence[str], known: dict[str, int]) -> Hashes:
         length = min(self.n, len(words))
         if length < min(self.n, self.minimum):
             return np.empty(0, dtype=np.uint64)
-        for word in words:
-            if word not in known:
-                known[word] = _hash_of(word)
-        codes = np.array([known[word] for word in words], dtype=np.uint64)
+        codes = of_words(words, known)
         hashes = np.zeros(len(codes) - length + 1, dtype=np.uint64)
         for start in range(length):
-            hashes = hashes * _FACTOR + codes[start : start + len(hashes)]
+            hashes = hashes * GOLDEN + codes[start : start + len(hashes)]
         return hashes
 
 
 def _joined(text: object) -> str:
     return " ".join(words_of(text)) if isinstance(text, str) else ""
-
-
-def _hash_of(word: str) -> int:
-    return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 class _Index(NamedTuple):
@@ -185,7 +177,7 @@ class _Index(NamedTuple):
 
     ids: list[str]
     texts: list[tuple[str, ...]]
-    hashes: npt.NDArray[np.uint64]
+    hashes: Hashes
     owners: npt.NDArray[np.int32]
 
     @classmethod

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,29 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from curation.core.contracts import Deduper
-from curation.core.encoder import EMBEDDED, Encoder, cosine_margin
+from curation.core.encoder import EMBEDDED, Encoder
 from curation.core.errors import PlanError
 from curation.core.pairs import best_across, connected_groups, keep_best
-from curation.core.records import digest, seed_of
-from curation.core.sketch import Axes, worthwhile_axes
-from curation.dedupers._contrasts import Contrasts, contrasting
-from curation.dedupers._crowd import leaders
+from curation.core.records import HUMAN, digest
+from curation.dedupers._blocks import DECIMALS, Block, Places
 from curation.dedupers._embeddings import Hashes, Library, different_texts, folder_of, keys_of
 from curation.dedupers._members import check_by, in_order, members, pairs_of_equals, pairs_of_near, partitions_of
-from curation.dedupers._near import (
-    BINS,
-    DECIMALS,
-    Block,
-    Found,
-    Places,
-    Sampling,
-    Surveyed,
-    near_pairs,
-    nearest,
-    similarities,
-    survey,
-)
 from curation.dedupers._rapids import Clustering, find_with_rapids, require_rapids
+from curation.dedupers._search import Search
+from curation.dedupers._survey import BINS, Sampling
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -42,8 +29,9 @@ if TYPE_CHECKING:
 KEEPS: Final = ("best", "hard", "easy", "random")
 ENGINES: Final = ("torch", "rapids")
 
-_SAMPLE: Final = 2000  # vectors that the axes are chosen by: more would hardly turn them
-_DECIDED_AT_ONCE: Final = 65536  # pairs that one task decides again
+LOWEST: Final = 500
+"""The lowest threshold, in thousandths, that `Semantic.lowered` tries: texts hardly have the same subject there."""
+
 _CENTRED_AT_ONCE: Final = 16384  # texts
 
 
@@ -226,8 +214,7 @@ class Semantic(Deduper):
         Raises:
             PlanError: the engine is `rapids`, which does not look at all pairs.
         """
-        if self.engine != "torch":
-            raise PlanError([f"deduper 'semantic': engine '{self.engine}' can't survey all pairs; 'torch' can"])
+        self._require_torch("survey all pairs")
         with folder_of(self.cache) as folder:
             search = self._search(table, None, folder)
             if search.records.empty:
@@ -235,33 +222,46 @@ class Semantic(Deduper):
                 return Survey(0, 0, dict.fromkeys(range(wanted.lowest, BINS), 0), none, dict.fromkeys(thresholds, 0))
             records, texts = self._ranked(search)
             found = search.survey(texts, wanted)
-            removed = dict(self._removed(search, records, texts, thresholds))
+            leaving = _Leaving(search, self._numbered(records, texts), texts, self.guard)
+            removed = {threshold: leaving.at(threshold) for threshold in sorted(thresholds)}
         counts = {number: int(count) for number, count in enumerate(found.counts) if number >= wanted.lowest}
         return Survey(len(records), len(texts), counts, _named(texts, found.drawn), removed)
 
-    def _removed(
-        self, search: _Search, records: pd.DataFrame, texts: pd.DataFrame, thresholds: Collection[float]
-    ) -> Iterator[tuple[float, int]]:
-        """How many records leave, by threshold. What the lowest one finds serves the others as well, but for vectors
-        that decide for one bound alone, and for crowds, whose pairs are listed as one threshold needs them."""
-        numbered, rank = self._numbered(records, texts), pd.Series(records["rank"].to_numpy(), index=records["id"])
-        pairs, again = in_order(), True
-        for threshold in sorted(thresholds):
-            if again:
-                near, chains = search.near(texts, threshold, threshold, self.guard)
-                pairs = in_order(pairs_of_equals(numbered), pairs_of_near(numbered, near), _joined(texts, chains))
-                again = bool(search.error) or len(chains) > 0
-            yield threshold, len(keep_best(pairs, rank, threshold))
+    def lowered(self, table: dd.DataFrame, wanted: int) -> tuple[float, int]:
+        """The highest threshold because of which at least so many records leave: its own, or a thousandth below it.
 
-    def _search(self, table: dd.DataFrame, against: dd.DataFrame | None, folder: str) -> _Search:
+        Args:
+            table: the records.
+            wanted: how many shall leave.
+
+        Returns:
+            The threshold, and how many leave; 0.5 (or its own, if lower), where even that takes too few.
+
+        Raises:
+            PlanError: the engine is `rapids`, whose clusters follow from no threshold.
+        """
+        self._require_torch("lower its threshold")
+        with folder_of(self.cache) as folder:
+            search = self._search(table, None, folder)
+            if search.records.empty:
+                return self.threshold, 0
+            records, texts = self._ranked(search)
+            leaving = _Leaving(search, self._numbered(records, texts), texts, self.guard)
+            return _highest(leaving.at, self.threshold, wanted)
+
+    def _require_torch(self, what: str) -> None:
+        if self.engine != "torch":
+            raise PlanError([f"deduper 'semantic': engine '{self.engine}' can't {what}; 'torch' can"])
+
+    def _search(self, table: dd.DataFrame, against: dd.DataFrame | None, folder: str) -> Search:
         partitions, own = partitions_of(table, against)
         records = members(partitions, own, Hashes(self.by))
         precision = "fp32" if self.keep in ("hard", "easy") else self.precision
         precision = resolved(self.encoder, self.device, precision)
         encoder = Encoder(self.encoder, self.device, self.pooling, precision=precision)
-        return _Search(records, Library(partitions, self.by, folder), encoder, self.block_size)
+        return Search(records, Library(partitions, self.by, folder), encoder, self.block_size)
 
-    def _ranked(self, search: _Search) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _ranked(self, search: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The records, with the ranks that `keep` asks for, and their located texts."""
         records = search.records
         texts = search.library.located(different_texts(records, self.by), search.encoder)
@@ -273,154 +273,66 @@ class Semantic(Deduper):
         else:
             liking = _centrality(texts) * (1 if self.keep == "hard" else -1)
         liked = records.merge(texts[keys].assign(liking=liking), on=keys, validate="m:1")
-        human = liked["origin"] != "human"
-        ordered = liked.assign(human=human).sort_values(["human", "round", "liking", "rank"])
-        ranked = ordered.assign(rank=np.arange(len(ordered))).drop(columns=["liking", "human"])
-        return ranked, search.library.located(different_texts(ranked, self.by), search.encoder)
+        order = liked.assign(made=liked["origin"] != HUMAN).sort_values(["made", "round", "liking", "rank"]).index
+        ranked = liked.drop(columns="liking").loc[order].assign(rank=np.arange(len(order)))
+        # Equal texts are liked alike, so that the best record of each is still the one that it was located by.
+        rank = ranked.set_index("id")["rank"]
+        return ranked, texts.assign(rank=rank.reindex(texts["id"]).to_numpy())
 
 
-@dataclass(frozen=True)
-class _Search:
-    """Looks for near texts of records.
+class _Leaving:
+    """How many records leave, by threshold.
 
     Args:
-        records: see `_members.members`.
-        library: where their vectors are.
-        encoder: whose vectors are compared.
-        block_size: vectors a side of a block.
+        search: where their near texts are looked for.
+        records: with the position of their text as `key`.
+        texts: located ones.
+        guard: see `Semantic`.
     """
 
-    records: pd.DataFrame
-    library: Library
-    encoder: Encoder
-    block_size: int
+    def __init__(self, search: Search, records: pd.DataFrame, texts: pd.DataFrame, guard: bool) -> None:
+        self._search = search
+        self._records = records
+        self._texts = texts
+        self._guard = guard
+        self._rank = pd.Series(records["rank"].to_numpy(), index=records["id"])
+        self._pairs = in_order()
+        self._found_at = math.inf
+        self._serves_higher = False
 
-    def near(self, texts: pd.DataFrame, lowest: float, threshold: float, guard: bool) -> tuple[pd.DataFrame, Places]:
-        """Pairs of texts as `Semantic` describes them, and those that join what belongs together.
+    def at(self, threshold: float) -> int:
+        """As many as `Semantic.find` and `pairs.keep_best` would say.
 
-        Args:
-            texts: located ones, new ones first.
-            lowest: lowest similarity of a listed pair.
-            threshold: lowest similarity because of which one leaves.
-            guard: whether a pair whose words differ in what counts has no similarity.
-
-        Returns:
-            Columns `first`, `second` (positions in `texts`), `similarity`; and rows (position, position).
+        What a lower threshold has found serves a higher one as well, but for vectors that decide for one bound alone,
+        and for crowds, whose pairs are listed as one threshold needs them.
         """
-        found = self._near_pairs(texts, cosine_margin(lowest, self.error)[0] if self.error else lowest)
-        crowd, where = found.crowd, texts
-        if self.error:
-            found, crowd, where = self._decided(texts, found, lowest, threshold)
-        pairs = self._guarded(texts, found.pairs, threshold) if guard else found.pairs
-        if not len(crowd):
-            return pairs, found.chains
-        apart = Contrasts(self.library.texts(texts.iloc[crowd])).apart if guard else None
-        led = leaders(where.iloc[crowd], crowd, pairs, texts["rank"].to_numpy(), threshold, apart)
-        return pd.concat([pairs, led], ignore_index=True), found.chains
+        if threshold < self._found_at or (threshold > self._found_at and not self._serves_higher):
+            near, chains = self._search.near(self._texts, threshold, threshold, self._guard)
+            self._pairs = in_order(pairs_of_equals(self._records), pairs_of_near(self._records, near))
+            self._found_at, self._serves_higher = threshold, not (self._search.error or len(chains))
+        return len(keep_best(self._pairs, self._rank, threshold))
 
-    @cached_property
-    def error(self) -> float:
-        """How far vectors are at most from those of single precision, as a worker measures it."""
-        import dask
 
-        if self.encoder.precision == "fp32":
-            return 0.0
-        (error,) = dask.compute(dask.delayed(_error_of)(self.encoder))
-        return float(error)
+def _highest(removed: Callable[[float], int], threshold: float, wanted: int) -> tuple[float, int]:
+    """The highest of a threshold and the thousandths below it that removes at least `wanted`, and how many it does.
 
-    def nearest(self, texts: pd.DataFrame, lowest: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The located texts, and for each new one the nearest old ones (`_near.nearest`) by single precision."""
-        texts = self.library.located(texts, self.encoder)
-        low, high = cosine_margin(lowest, self.error) if self.error else (lowest, lowest)
-        near = nearest(texts, low, 2 * (high - low), self._axes(texts, low), self.encoder.device, self.block_size)
-        if self.error:
-            chosen = np.union1d(near["first"], near["second"])
-            near["similarity"] = self._similarities(self._precise(texts, chosen), near)
-            near = near[near["similarity"] >= lowest]
-        return texts, near[near["similarity"] == near.groupby("first")["similarity"].transform("max")]
-
-    def survey(self, texts: pd.DataFrame, wanted: Sampling) -> Surveyed:
-        """`_near.survey` of located texts, whose drawn pairs have the similarities of single precision."""
-        draws = np.array([seed_of("survey", identifier) for identifier in texts["id"]], dtype=np.uint64)
-        axes = self._axes(texts, wanted.lowest / BINS)
-        found = survey(texts.assign(draw=draws), wanted, axes, self.encoder.device, self.block_size)
-        if not self.error or found.drawn.empty:
-            return found
-        precise = self._precise(texts, np.union1d(found.drawn["first"], found.drawn["second"]))
-        return replace(found, drawn=found.drawn.assign(similarity=self._similarities(precise, found.drawn)))
-
-    def _near_pairs(self, texts: pd.DataFrame, lowest: float) -> Found:
-        return near_pairs(texts, lowest, self._axes(texts, lowest), self.encoder.device, self.block_size)
-
-    def _guarded(self, texts: pd.DataFrame, pairs: pd.DataFrame, threshold: float) -> pd.DataFrame:
-        """The pairs, without a similarity where that would make a record leave whose words say something else."""
-        import dask
-
-        task, partitions = dask.delayed(contrasting), self.library.partitions
-        homes, rows = texts["partition"].to_numpy(), texts["row"].to_numpy()
-        near = pairs[pairs["similarity"] >= threshold]
-        first, second = near["first"].to_numpy(), near["second"].to_numpy()
-        groups = list(near.groupby([homes[first], homes[second]]).indices.items())
-        found = dask.compute(
-            *(
-                task(partitions[one], partitions[other], rows[first[places]], rows[second[places]], self.library.by)
-                for (one, other), places in groups
-            )
-        )
-        apart = np.zeros(len(near), dtype=np.bool_)
-        for (_, places), flags in zip(groups, found, strict=True):
-            apart[places] = flags
-        return pairs.assign(similarity=pairs["similarity"].mask(pairs.index.isin(near.index[apart])))
-
-    def _decided(
-        self, texts: pd.DataFrame, found: Found, lowest: float, threshold: float
-    ) -> tuple[Found, Places, pd.DataFrame]:
-        """What vectors of half precision found, decided by those of single precision where they can't tell.
-
-        Returns:
-            What is near; who is in a crowd; and the texts with the places of their more precise vectors, as far as
-            these were needed.
-        """
-        similarity = found.pairs["similarity"]
-        bounds = [cosine_margin(bound, self.error) for bound in {lowest, threshold}]
-        unsure = np.logical_or.reduce([similarity.between(low, high).to_numpy() for low, high in bounds])
-        pairs = found.pairs[unsure]
-        chosen = np.unique(np.concatenate([pairs["first"], pairs["second"], found.crowd]).astype(np.int64))
-        precise = self._precise(texts, chosen)
-        decided = found.pairs.copy()
-        decided.loc[unsure, "similarity"] = self._similarities(precise, pairs)
-        decided = decided[decided["similarity"] >= lowest]
-        if not len(found.crowd):
-            return Found(decided, found.degrees, found.chains), found.crowd, precise
-        again = self._near_pairs(precise.iloc[found.crowd], lowest)
-        inner = again.pairs.assign(**{end: found.crowd[again.pairs[end]] for end in ("first", "second")})
-        both = pd.concat([decided, inner], ignore_index=True)
-        return Found(both, again.degrees, found.crowd[again.chains]), found.crowd[again.crowd], precise
-
-    def _precise(self, texts: pd.DataFrame, chosen: Places) -> pd.DataFrame:
-        """The texts, of which chosen ones have the places of vectors of single precision."""
-        encoder = Encoder(self.encoder.model, self.encoder.device, self.encoder.pooling, self.encoder.max_tokens)
-        places = [name for name in texts.columns if name.startswith(("file_", "row_"))]
-        located = self.library.located(texts.iloc[chosen].drop(columns=places).assign(position=chosen), encoder)
-        precise = texts.copy()
-        precise.loc[located["position"].to_numpy(), places] = located[places].to_numpy()
-        return precise.astype({name: "int64" for name in places if name.startswith("row_")})
-
-    @staticmethod
-    def _similarities(texts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
-        import dask
-
-        task, parts = dask.delayed(_similarities_at), []
-        for start in range(0, len(pairs), _DECIDED_AT_ONCE):
-            part = pairs.iloc[start : start + _DECIDED_AT_ONCE]
-            parts.append(task(Block.of(texts.iloc[part["first"]]), Block.of(texts.iloc[part["second"]])))
-        return pd.Series(np.concatenate([np.empty(0), *dask.compute(*parts)]), index=pairs.index)
-
-    def _axes(self, texts: pd.DataFrame, lowest: float) -> Axes | None:
-        """What to sketch by: the same axes in whatever order and partitions the records come."""
-        order = pd.util.hash_pandas_object(texts[keys_of(self.library.by)], index=False).argsort(kind="stable")
-        vectors = Block.of(texts.iloc[order[:_SAMPLE]]).vectors()
-        return worthwhile_axes(vectors.reshape(-1, vectors.shape[-1]), lowest)
+    Steps downward grow until one does, since the lower a threshold is, the more pairs are to be listed.
+    """
+    top = high = math.ceil(round(threshold * 1000, 9))
+    if (gone := removed(threshold)) >= wanted or top <= LOWEST:
+        return threshold, gone
+    low = top - 1
+    while (gone := removed(low / 1000)) < wanted:
+        if low == LOWEST:
+            return low / 1000, gone
+        high, low = low, max(LOWEST, 2 * low - top - 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (count := removed(middle / 1000)) >= wanted:
+            low, gone = middle, count
+        else:
+            high = middle
+    return low / 1000, gone
 
 
 def resolved(encoder: str, device: str, precision: str) -> str:
@@ -435,15 +347,6 @@ def resolved(encoder: str, device: str, precision: str) -> str:
 
 def _resolved_here(encoder: str, device: str) -> str:
     return Encoder(encoder, device, precision="auto").resolved
-
-
-def _error_of(encoder: Encoder) -> float:
-    return encoder.error
-
-
-def _similarities_at(one: Block, other: Block) -> npt.NDArray[np.float64]:
-    """Of the first text of one with the first of the other, and so on."""
-    return similarities(one, other, np.arange(len(one)), np.arange(len(other)))
 
 
 def _centrality(texts: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 import orjson
@@ -27,6 +27,7 @@ from curation.core.errors import DiskError, LockedError
 from curation.core.records import digest
 
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 _AGAIN = "The same command goes on from where it stopped."
 
 
@@ -111,7 +112,7 @@ class Store:
         Raises:
             LockedError: another run holds it, with its process id and host.
         """
-        with writing(self.root), (self.root / ".lock").open("a+") as file:
+        with writing(self.root), (self.root / LOCK).open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -120,10 +121,29 @@ class Store:
                 raise LockedError(
                     f"{self.root} is in use by {owner}: wait until it ends, or choose another --output"
                 ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+            _sign(file)
             yield
+
+    @contextmanager
+    def reading(self, who: str) -> Iterator[bool]:
+        """Keeps runs from starting while the folder is read; whether one is at work, which is left alone.
+
+        Args:
+            who: the program that reads, as `lock` names it to whom it keeps out.
+        """
+        try:
+            file = (self.root / LOCK).open("r+")
+        except FileNotFoundError:  # no run has ever held it
+            yield False
+            return
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield True
+                return
+            _sign(file, f" ({who})")
+            yield False
 
     def stage_folder(self, name: str, round_number: int) -> Path:
         """Where a stage is published, such as `stages/round-00/20-clean`."""
@@ -180,6 +200,13 @@ class Store:
             _sync(folder.parent)
             shutil.rmtree(old, ignore_errors=True)
         return full
+
+
+def _sign(file: TextIO, more: str = "") -> None:
+    """Writes into the lock who holds it."""
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}{more}")
+    file.flush()
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +20,9 @@ from markupsafe import Markup
 from curation.config import SemanticPlan
 from curation.core.contrast import contrast
 from curation.core.pairs import COMPARED, compared_texts
-from curation.core.records import Record
+from curation.core.records import SEED, Record
 from curation.dedupers.semantic import Survey
+from curation.engine.run import columns_of
 from curation.engine.store import Stage, write_durably
 from curation.report import _text
 from curation.report._survey import rows_by_id
@@ -57,6 +59,11 @@ class Choice:
     survey: Survey
     planned: bool = True
 
+    @cached_property
+    def rows(self) -> int:
+        """How many records there were; seeds are none."""
+        return int((columns_of([self.stage], ["origin"])["origin"] != SEED).sum())
+
     @property
     def threshold(self) -> float:
         """The one of the plan."""
@@ -70,7 +77,7 @@ class Choice:
     @property
     def summary(self) -> str:
         """One sentence about what was compared."""
-        rows, found = self.stage.manifest.rows_out, self.survey
+        rows, found = self.rows, self.survey
         ways = [f"compared by their {_COMPARED[self.plan.by]}"]
         if self.plan.guard:
             ways.append("those whose words contrast stay (guard)")
@@ -84,7 +91,7 @@ class Choice:
 
     def keeps(self, threshold: float) -> int:
         """How many records stay."""
-        return self.stage.manifest.rows_out - self.survey.removed[threshold]
+        return self.rows - self.survey.removed[threshold]
 
 
 def write_thresholds(root: Path, choice: Choice) -> Path:
@@ -96,9 +103,8 @@ def write_thresholds(root: Path, choice: Choice) -> Path:
     Raises:
         DiskError: it can't be written.
     """
-    folder = Path(__file__).parent
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -106,7 +112,7 @@ def write_thresholds(root: Path, choice: Choice) -> Path:
     )
     environment.filters |= {"shown": _text.shown, "cosine": cosine}
     template = environment.get_template(PAGE)
-    page = template.render(style=_style(folder), choice=choice, chart=_chart(choice), groups=list(_groups(choice)))
+    page = template.render(choice=choice, chart=_chart(choice), groups=list(_groups(choice)))
     path = root / PAGE
     write_durably(path, page.encode("utf-8", "replace"))
     return path
@@ -115,12 +121,6 @@ def write_thresholds(root: Path, choice: Choice) -> Path:
 def cosine(value: float) -> str:
     """A threshold with two decimals, or more where it has more."""
     return max(f"{value:.2f}", f"{value:g}", key=len)
-
-
-def _style(folder: Path) -> Markup:
-    """The report's own style sheet, so that both pages look alike."""
-    report = (folder / "template.html").read_text(encoding="utf-8")
-    return Markup(report.partition("<style>")[2].partition("</style>")[0])  # noqa: S704  # this package's own text
 
 
 def _groups(choice: Choice) -> Iterator[dict[str, Any]]:

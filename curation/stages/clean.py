@@ -35,7 +35,7 @@ class Clean:
     round_number: int
 
     def __call__(self, rows: pd.DataFrame) -> Outcome:
-        """One partition. A seed has no texts that a step could judge."""
+        """One partition. A seed is written from, and no step judges it."""
         is_seed = rows["origin"] == SEED
         kept, left = clean_partition(self.steps, rows[~is_seed])
         kept = pd.concat([kept, rows[is_seed]]) if is_seed.any() else kept

@@ -2,11 +2,13 @@
 
 A deduper finds pairs; what leaves is decided here, over the whole table, by one total order of quality. The pairs
 stay beside the rows, for the split, the report, and whoever wants to try another threshold.
+
+Seeds are no training data, so among what was read they duplicate nothing and tie nothing together. What is written from
+them later, though, must not repeat them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +23,9 @@ from curation.core.contracts import Deduper
 from curation.core.encoder import Encoder
 from curation.core.errors import PlanError
 from curation.core.pairs import PAIR_COLUMNS, keep_best
-from curation.core.records import TEXT_COLUMNS, quality_rank
+from curation.core.records import SEED, TEXT_COLUMNS, quality_rank
 from curation.core.registry import Spec
-from curation.dedupers.semantic import resolved
+from curation.dedupers.semantic import Semantic, resolved
 from curation.engine.run import Run, columns_of, table_of
 from curation.engine.store import Stage, writing
 from curation.stages._remove import Remove, write_verdicts
@@ -36,7 +38,6 @@ HELD_OUT: Final = ("validation", "test")
 
 _REASONS: Final = {"exact": "exact_duplicate", "fuzzy": "fuzzy_duplicate", "semantic": "near_duplicate"}
 _MANY_RECORDS: Final = 20_000
-_LOWEST_THRESHOLD: Final = 500  # thousandths
 SEARCH_CODE: Final = (
     "curation.core._linear",
     "curation.core.contrast",
@@ -77,11 +78,10 @@ def near(
             to compare with yet, pairs from the lower of the two bounds on are listed, for the split groups by it.
         device: where embeddings and products are computed; it changes the speed only.
     """
-    arguments = {**embedding(run, plan, device), "by": plan.by, "keep": plan.keep, "guard": plan.guard}
-    engine = {"engine": plan.engine, "rapids": plan.rapids.model_dump() if plan.engine == "rapids" else None}
+    arguments = {**embedding(run, plan, device), **comparison(plan)}
     lowest = None if against else leak
     search = _Search(
-        Spec("deduper", "semantic", {"threshold": plan.threshold, "lowest": lowest, **engine, **arguments}),
+        Spec("deduper", "semantic", {**arguments, "threshold": plan.threshold, "lowest": lowest}),
         Spec("deduper", "semantic", {**arguments, "threshold": leak, "guard": False}),
         None if against else plan.at_most,
     )
@@ -114,13 +114,25 @@ def embedding(run: Run, plan: SemanticPlan, device: str) -> dict[str, Any]:
     """The arguments that say how texts become vectors: the same for the whole run, so that each is embedded once."""
     small = plan.precision == "auto" and _is_small(run)
     precision = "fp32" if small or plan.keep in ("hard", "easy") else plan.precision
-    return {
-        "encoder": plan.encoder,
-        "pooling": plan.pooling,
-        "precision": resolved(plan.encoder, device, precision),
-        "device": device,
-        "cache": str(run.store.root / "embeddings"),
-    }
+    return embedding_at(run.store.root, plan, device, resolved(plan.encoder, device, precision))
+
+
+def embedding_at(root: Path, plan: SemanticPlan, device: str, precision: str) -> dict[str, Any]:
+    """The same for the run in a folder, whose precision is known."""
+    cache = str(root / "embeddings")
+    return {"encoder": plan.encoder, "pooling": plan.pooling, "precision": precision, "device": device, "cache": cache}
+
+
+def comparison(plan: SemanticPlan) -> dict[str, Any]:
+    """The arguments that say how records are compared by their vectors, but for thresholds."""
+    rapids = plan.rapids.model_dump() if plan.engine == "rapids" else None
+    return {"by": plan.by, "keep": plan.keep, "guard": plan.guard, "engine": plan.engine, "rapids": rapids}
+
+
+def compared(stage: Stage) -> dd.DataFrame:
+    """The rows of a stage that may duplicate others: all but seeds."""
+    table = table_of([stage])
+    return table[table["origin"] != SEED]
 
 
 def vectors_of(arguments: Mapping[str, Any]) -> str:
@@ -141,7 +153,7 @@ def _dedup(
     reason = _REASONS[search.duplicates.name]
 
     def prepare(folder: Path) -> tuple[Any, Remove]:
-        table, others = table_of([new]), table_of(against) if against else None
+        table, others = compared(new), table_of(against) if against else None
         leaks = _leaks(search.leaks or search.duplicates, table, against)
         deduper: Deduper = search.duplicates.create()
         if search.at_most is not None:
@@ -176,38 +188,26 @@ def _leaks(spec: Spec, table: dd.DataFrame, against: Sequence[Stage]) -> pd.Data
 
 
 def _lowered(run: Run, spec: Spec, new: Stage, at_most: int) -> Deduper:
-    """The deduper with the highest threshold, in thousandths, that leaves at most so many records.
+    """The deduper with its own threshold, or the highest one below it, in thousandths, that leaves so few records.
 
     Raises:
         PlanError: none from 0.5 on does.
     """
-
-    table, rows = table_of([new]), new.manifest.rows_out
-
-    def with_threshold(thousandths: int) -> Deduper:
-        deduper: Deduper = replace(spec, arguments={**spec.arguments, "threshold": thousandths / 1000}).create()
-        return deduper
-
-    def kept(thousandths: int) -> int:
-        deduper = with_threshold(thousandths)
-        pairs = deduper.find(table)
-        return rows - len(keep_best(pairs, _ranks(deduper, table, None, [new]), deduper.threshold))
-
-    low, high = _LOWEST_THRESHOLD, math.floor(spec.arguments["threshold"] * 1000)
-    if kept(high) <= at_most:
-        return spec.create()  # type: ignore[no-any-return]
-    if (least := kept(low)) > at_most:
+    deduper: Semantic = spec.create()
+    rows = int((columns_of([new], ["origin"])["origin"] != SEED).sum())
+    threshold, gone = deduper.lowered(compared(new), rows - at_most)
+    if rows - gone > at_most:
         raise PlanError(
             [
-                f"dedup.semantic.at_most={at_most} can't be reached: at a cosine of {low / 1000:g}, where texts hardly "
-                f"have the same subject, {least} of {rows} records are left. Allow more, or filter before"
+                f"dedup.semantic.at_most={at_most} can't be reached: at a cosine of {threshold:g}, where texts hardly "
+                f"have the same subject, {rows - gone} of {rows} records are left. Allow more, or filter before"
             ]
         )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if kept(middle) <= at_most else (low, middle)
-    run.progress.say(f"At most {at_most:,} records are to stay: near duplicates leave from a cosine of {low / 1000:g}.")
-    return with_threshold(low)
+    if threshold == deduper.threshold:
+        return deduper
+    run.progress.say(f"At most {at_most:,} records are to stay: near duplicates leave from a cosine of {threshold:g}.")
+    lowered: Deduper = replace(spec, arguments={**spec.arguments, "threshold": threshold}).create()
+    return lowered
 
 
 def _ranks(deduper: Deduper, table: dd.DataFrame, others: dd.DataFrame | None, stages: Sequence[Stage]) -> pd.Series:

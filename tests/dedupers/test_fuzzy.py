@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from curation.core.errors import PlanError
 from curation.core.pairs import COMPARED, compared_texts, connected_groups, keep_best, normalize
 from curation.core.records import SYNTHETIC, Record, frame, human
-from curation.dedupers import fuzzy
-from curation.dedupers.fuzzy import Fuzzy, bands_for
+from curation.dedupers import _minhash
+from curation.dedupers._minhash import bands_for, bands_of
+from curation.dedupers._shingles import Shingles
+from curation.dedupers.fuzzy import UNITS, Fuzzy
 from tests.dedupers.tables import all_pairs, ranks_of, table_of
 
 WORDS = [f"{start}{middle}{end}" for start in "bdfgklmr" for middle in ("a", "eno", "iru") for end in ("st", "n", "")]
@@ -91,8 +93,8 @@ def assert_same_leave(found: pd.DataFrame, every: pd.DataFrame, rank: dict[str, 
 @pytest.fixture
 def _nothing_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bands so short that LSH misses no pair here, and crowds so large that there are none."""
-    monkeypatch.setattr(fuzzy, "_RECALL", 1 - 1e-9)
-    monkeypatch.setattr(fuzzy, "_CROWD", 1000)
+    monkeypatch.setattr(_minhash, "RECALL", 1 - 1e-9)
+    monkeypatch.setattr(_minhash, "CROWD", 1000)
 
 
 WAYS = [
@@ -119,7 +121,7 @@ class TestAgainstBruteForce:
     def test_what_leaves_is_what_all_pairs_would_remove(
         self, by: str, unit: str, ngram: int, threshold: float, crowd: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fuzzy, "_CROWD", crowd)
+        monkeypatch.setattr(_minhash, "CROWD", crowd)
         rows, others = synthetic(120, 3), synthetic(40, 4, "s")
         deduper = Fuzzy(threshold, by, ngram, unit)
         every = all_pairs(rows, others, Oracle(deduper, [*rows, *others]))
@@ -140,7 +142,7 @@ class TestAgainstBruteForce:
 
     @pytest.mark.parametrize("crowd", [1, 5])
     def test_crowds_tie_the_same_groups(self, crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fuzzy, "_CROWD", crowd)
+        monkeypatch.setattr(_minhash, "CROWD", crowd)
         words = [f"w{number:02d}" for number in range(60)]
         rows = [human(f"{n:02d}", question=" ".join(words[n : n + 8])) for n in range(52)]  # a chain
         rows += [human(f"{n}", question=" ".join(words[n % 7 :])) for n in range(60, 75)]
@@ -155,7 +157,7 @@ class TestAgainstBruteForce:
     def test_each_record_with_a_duplicate_elsewhere_is_matched(
         self, crowd: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fuzzy, "_CROWD", crowd)
+        monkeypatch.setattr(_minhash, "CROWD", crowd)
         rows, others = synthetic(60, 12), synthetic(40, 13, "s")
         deduper = Fuzzy(0.8)
         every = all_pairs(rows, others, Oracle(deduper, [*rows, *others]))
@@ -171,7 +173,7 @@ class TestAgainstBruteForce:
         new=st.integers(0, 14),
         threshold=st.sampled_from([0.3, 0.5, 0.75, 1.0]),
         by=st.sampled_from(list(COMPARED)),
-        unit=st.sampled_from(fuzzy.UNITS),
+        unit=st.sampled_from(UNITS),
         ngram=st.integers(1, 3),
         crowd=st.sampled_from([1, 2, 100]),
     )
@@ -192,7 +194,7 @@ class TestAgainstBruteForce:
         deduper = Fuzzy(threshold, by, ngram, unit)
         every = all_pairs(rows[:new], rows[new:], Oracle(deduper, rows))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fuzzy, "_CROWD", crowd)
+            patch.setattr(_minhash, "CROWD", crowd)
             found = deduper.find(table_of(rows[:new], 2), table_of(rows[new:], 2))
         assert_true_pairs(found, every)
         assert_same_leave(found, every, ranks_of(rows), threshold)
@@ -216,10 +218,10 @@ def test_what_leaves_is_what_all_verified_candidates_would_remove(
     deduper = Fuzzy(threshold, ngram=2, permutations=permutations)
     oracle = Oracle(deduper, rows)
     spoken = [row for row in rows if any(oracle.sets[row["id"]])]
-    values = fuzzy._bands_of(
+    values = bands_of(
         frame(spoken),
         np.arange(len(spoken)),
-        fuzzy._Shingles("question", "char", 2),
+        Shingles("question", "char", 2),
         *bands_for(threshold, permutations),
     )
     bands = dict(zip([row["id"] for row in spoken], values, strict=True))
@@ -229,7 +231,7 @@ def test_what_leaves_is_what_all_verified_candidates_would_remove(
 
     every = all_pairs(spoken, [], verified)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fuzzy, "_CROWD", crowd)
+        patch.setattr(_minhash, "CROWD", crowd)
         found = deduper.find(table_of(rows, 2))
     assert_true_pairs(found, every)
     assert_same_leave(found, every, ranks_of(rows), threshold)
@@ -259,8 +261,8 @@ class TestBands:
 
     def test_signatures_agree_as_often_as_sets_overlap(self) -> None:
         rows = unequal(synthetic(80, 7))
-        made = fuzzy._Shingles("question", "char", 5)
-        signatures = fuzzy._bands_of(frame(rows), np.arange(len(rows)), made, 1024, 1)
+        made = Shingles("question", "char", 5)
+        signatures = bands_of(frame(rows), np.arange(len(rows)), made, 1024, 1)
         sets = [shingles(row["question"], "char", 5) for row in rows]
         errors = [
             np.mean(signatures[one] == signatures[other]) - jaccard(sets[one], sets[other])
@@ -271,11 +273,9 @@ class TestBands:
         assert np.std(errors) < 0.02  # that of 1,024 draws is 0.0156 at most
 
     def test_constants_are_the_same_on_every_machine(self) -> None:
-        made = fuzzy._Shingles("question", "char", 5)
+        made = Shingles("question", "char", 5)
         rows = frame([human("a", question="Who pays for a fence between two gardens?" * 100)])
-        assert fuzzy._bands_of(rows, np.array([0]), made, 2, 3).tolist() == [
-            [13399320318357278654, 16573928271428882555]
-        ]
+        assert bands_of(rows, np.array([0]), made, 2, 3).tolist() == [[13399320318357278654, 16573928271428882555]]
 
 
 class TestCrowds:
@@ -314,7 +314,7 @@ class TestFind:
             {"id": "c", "kept_id": "a", "similarity": similarity},
         ]
 
-    @pytest.mark.parametrize("unit", fuzzy.UNITS)
+    @pytest.mark.parametrize("unit", UNITS)
     def test_a_short_text_is_one_shingle(self, unit: str) -> None:
         rows = [human(name, question=text) for name, text in zip("abcd", ["No", "no.", "Nor", "n"], strict=True)]
         found = Fuzzy(0.1, unit=unit).find(table_of(rows))
@@ -323,7 +323,7 @@ class TestFind:
     def test_surrogates_and_other_scripts(self) -> None:
         texts = ["誰が庭の間の柵を払うのですか", "誰が庭の間の柵を払うのですか\ud800", "\ud800\ud801"]
         rows = [human(f"{number}", question=text) for number, text in enumerate(texts)]
-        for unit in fuzzy.UNITS:
+        for unit in UNITS:
             found = Fuzzy(0.5, unit=unit).find(table_of(rows))
             assert found["id"].tolist() == (["0"] if unit == "char" else [])
 
@@ -341,7 +341,7 @@ class TestFind:
 
     @pytest.mark.parametrize("crowd", [1, 100])
     def test_partitions_and_order_change_nothing(self, crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fuzzy, "_CROWD", crowd)
+        monkeypatch.setattr(_minhash, "CROWD", crowd)
         rows, others = synthetic(80, 8), synthetic(30, 9, "s")
         expected = Fuzzy(0.7, "both").find(table_of(rows, 1), table_of(others, 1))
         assert len(expected) > 20

@@ -9,7 +9,7 @@ import pytest
 
 from curation.core.errors import PlanError
 from curation.core.records import Record, human
-from curation.dedupers import ngram
+from curation.dedupers import _hashing, ngram
 from curation.dedupers.ngram import RUN_TEXTS, Ngram, runs_of, words_of
 from tests.dedupers.tables import Similarity, all_pairs, ranks_of, table_of
 
@@ -120,7 +120,7 @@ def test_texts_of_a_few_words_are_never_compared() -> None:
 
 
 def test_what_only_the_hashes_share_is_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ngram, "_hash_of", lambda word: len(word))
+    monkeypatch.setattr(_hashing, "_of_word", lambda word: len(word))
     bench = [human("b1", question="aaa bbb ccc"), human("b2", question="xxx yyy zzz aaa bbb")]
     rows = [human("a1", question="ddd eee fff"), human("a2", question="xxx yyy zzz kkk")]
     found = Ngram(n=3, minimum=3).match(table_of(rows), table_of(bench))

@@ -20,7 +20,7 @@ from curation.core.pairs import COMPARED, best_across, compared_texts, connected
 from curation.core.records import SYNTHETIC, Record, frame, human
 from curation.core.sketch import Axes, principal_axes, worthwhile_axes
 from curation.core.vectors import VectorCache, Vectors, hash_of, load_vectors, take
-from curation.dedupers import _near, semantic
+from curation.dedupers import _blocks, _near, _search
 from curation.dedupers._near import near_pairs
 from curation.dedupers.exact import Exact
 from curation.dedupers.semantic import Semantic
@@ -403,7 +403,7 @@ class TestBounds:
     def test_checking_each_pair_or_multiplying_all_is_the_same(
         self, worth_checking: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_near, "_WORTH_CHECKING", worth_checking)
+        monkeypatch.setattr(_blocks, "_WORTH_CHECKING", worth_checking)
         vectors = shaped("clustered", 600, 64)
         found = near_pairs(places_of(vectors, tmp_path), 0.8, principal_axes(vectors, 8), block_size=256).pairs
         assert_same_pairs(found, full_product(vectors, 0.8))
@@ -420,7 +420,7 @@ class TestBounds:
         vectors = shaped("power law", 2000, 384)
         texts = places_of(vectors, tmp_path)
         axes = worthwhile_axes(vectors, 0.95)
-        monkeypatch.setattr(_near, "take", spy)
+        monkeypatch.setattr(_blocks, "take", spy)
         found = near_pairs(texts, 0.95, axes, block_size=1000).pairs
         assert_same_pairs(found, full_product(vectors, 0.95))
         assert sum(read) < 2000 + 1000  # all of them once, to sketch them, and then few
@@ -435,7 +435,7 @@ class TestBounds:
             chosen.append(worthwhile_axes(sample, threshold))
             return chosen[-1]
 
-        monkeypatch.setattr(semantic, "worthwhile_axes", spy)
+        monkeypatch.setattr(_search, "worthwhile_axes", spy)
         cache = VectorCache(tmp_path, Encoder(tiny).fingerprint)
         vectors = shaped("power law", 400, 384)
         rows = [human(f"{one:03d}", question=f"q {one}", answer=f"a {one}") for one in range(200)]

@@ -17,8 +17,9 @@ from curation.core.pairs import compared_texts, keep_best
 from curation.core.records import Record, frame, human
 from curation.core.sketch import principal_axes
 from curation.core.vectors import VectorCache, hash_of, load_vectors
-from curation.dedupers import _near
-from curation.dedupers._near import Sampling, Surveyed, bins_of, survey
+from curation.dedupers import _blocks, _near, _survey
+from curation.dedupers._hashing import mixed
+from curation.dedupers._survey import Sampling, Surveyed, bins_of, survey
 from curation.dedupers.semantic import Semantic, Survey
 from tests.core.tiny_encoder import write_tiny_encoder
 from tests.dedupers.tables import ranks_of, table_of
@@ -82,8 +83,8 @@ class TestCounts:
         self, block_size: int, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(_near, "CROWD", 5)
-        monkeypatch.setattr(_near, "_PANEL", {"cpu": 20})
-        monkeypatch.setattr(_near, "_COUNTED_ROWS", 6)
+        monkeypatch.setattr(_blocks, "_PANEL", {"cpu": 20})
+        monkeypatch.setattr(_survey, "_COUNTED_ROWS", 6)
         rows = planted(120, tiny, tmp_path)
         found = Semantic(encoder=tiny, cache=str(tmp_path), block_size=block_size).survey(table_of(rows), [0.9], WANTED)
         every = every_pair(rows, tiny, tmp_path)
@@ -103,7 +104,7 @@ class TestCounts:
         texts = pd.DataFrame({"file_0": places["file"].to_numpy(), "row_0": places["row"].to_numpy(), "new": True})
         texts["draw"] = chance.integers(2**63, size=90, dtype=np.uint64)
         full = survey(texts, WANTED, None, block_size=40)
-        monkeypatch.setattr(_near, "_WORTH_CHECKING", 1.0)  # never too many places for the bound
+        monkeypatch.setattr(_blocks, "_WORTH_CHECKING", 1.0)  # never too many places for the bound
         bounded = survey(texts, WANTED, principal_axes(vectors, 8), block_size=25)
         assert full.counts.sum() > 100
         np.testing.assert_array_equal(bounded.counts, full.counts)
@@ -128,8 +129,8 @@ class TestPairs:
     def test_some_of_each_hundredth_that_was_asked_for(
         self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_near, "_PANEL", {"cpu": 20})
-        monkeypatch.setattr(_near, "_COUNTED_ROWS", 6)
+        monkeypatch.setattr(_blocks, "_PANEL", {"cpu": 20})
+        monkeypatch.setattr(_survey, "_COUNTED_ROWS", 6)
         rows = planted(120, tiny, tmp_path)
         found = Semantic(encoder=tiny, cache=str(tmp_path)).survey(table_of(rows), [0.9], WANTED)
         every, rank = every_pair(rows, tiny, tmp_path), ranks_of(rows)
@@ -170,8 +171,8 @@ class TestPairs:
 
     def test_each_pair_is_as_likely_as_any_other(self) -> None:
         draws = np.arange(1, 41, dtype=np.uint64) << np.uint64(40)  # far from random, as no digest is
-        mixed = _near._mixed(draws[:, None] + draws)
-        first = [np.unravel_index(int(row.argmin()), (40,))[0] for row in mixed]
+        sums = mixed(draws[:, None] + draws)
+        first = [np.unravel_index(int(row.argmin()), (40,))[0] for row in sums]
         assert len(set(first)) > 10
 
     def test_what_is_drawn_of_parts_is_drawn_of_all(self) -> None:
@@ -237,3 +238,53 @@ class TestRemoved:
     def test_rapids_looks_at_no_pair_of_different_clusters(self, tiny: str) -> None:
         with pytest.raises(PlanError, match="'rapids' can't survey all pairs"):
             Semantic(encoder=tiny, engine="rapids").survey(table_of([], 1), [0.9], WANTED)
+
+
+class TestLowered:
+    @pytest.mark.parametrize("keep", ["best", "hard"])
+    def test_the_highest_thousandth_by_which_enough_leave(self, keep: str, tiny: str, tmp_path: Path) -> None:
+        rows = planted(60, tiny, tmp_path)
+        deduper = Semantic(0.9805, encoder=tiny, cache=str(tmp_path), keep=keep)
+        tried = [0.9805, *(number / 1000 for number in range(980, 899, -1))]
+        removed = deduper.survey(table_of(rows), [*tried, 0.5], WANTED).removed
+        for wanted in (0, removed[0.9805], removed[0.9805] + 1, removed[0.95], removed[0.9]):
+            expected = next(threshold for threshold in tried if removed[threshold] >= wanted)
+            assert deduper.lowered(table_of(rows), wanted) == (expected, removed[expected])
+        assert deduper.lowered(table_of(rows), 60) == (0.5, removed[0.5])
+
+    def test_crowds_and_half_precision_change_nothing(
+        self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rows = planted(60, tiny, tmp_path)
+        planted(60, tiny, tmp_path, "bf16")
+        make = partial(Semantic, encoder=tiny, cache=str(tmp_path))
+        expected = make().lowered(table_of(rows), 40)
+        assert 0.5 < expected[0] < 0.97
+        monkeypatch.setattr(_near, "CROWD", 3)
+        monkeypatch.setattr(Encoder, "error", property(lambda self: 0.02 if self.resolved == "bf16" else 0.0))
+        assert make().lowered(table_of(rows), 40) == expected
+        assert make(precision="bf16").lowered(table_of(rows), 40) == expected
+
+    def test_all_records_are_read_once(self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = planted(60, tiny, tmp_path)
+        read: list[int] = []
+
+        def spy(part: pd.DataFrame) -> pd.DataFrame:
+            read.append(len(part))
+            return part
+
+        table = table_of(rows, 1).map_partitions(spy, meta=frame([]))
+        monkeypatch.setattr(Encoder, "encode", lambda *_: pytest.fail("embeds again"))
+        Semantic(encoder=tiny, cache=str(tmp_path)).lowered(table, 40)
+        assert read == [60]
+
+    def test_a_threshold_below_all_that_are_tried(self, tiny: str, tmp_path: Path) -> None:
+        rows = planted(30, tiny, tmp_path)
+        deduper = Semantic(0.4, encoder=tiny, cache=str(tmp_path))
+        threshold, removed = deduper.lowered(table_of(rows), 31)
+        assert (threshold, removed) == (0.4, deduper.survey(table_of(rows), [0.4], WANTED).removed[0.4])
+        assert deduper.lowered(table_of([human("silent")]), 1) == (0.4, 0)
+
+    def test_clusters_follow_from_no_threshold(self, tiny: str) -> None:
+        with pytest.raises(PlanError, match="'rapids' can't lower its threshold"):
+            Semantic(encoder=tiny, engine="rapids").lowered(table_of([], 1), 1)

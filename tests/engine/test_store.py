@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation.core.errors import DiskError, LockedError
-from curation.engine.store import MANIFEST, Manifest, Stage, Store, sha256_of, write_durably, writing
+from curation.engine.store import LOCK, MANIFEST, Manifest, Stage, Store, sha256_of, write_durably, writing
 
 
 def manifest(signature: str = "s1") -> Manifest:
@@ -50,6 +50,33 @@ def test_a_stage_is_found_by_its_signature_and_only_whole(tmp_path: Path) -> Non
     assert store.find(stage.folder, "s2") is None
     (stage.folder / "part-00000.parquet").unlink()
     assert store.find(stage.folder, "s1") is None
+
+
+class TestReading:
+    def test_a_folder_that_no_run_has_held(self, tmp_path: Path) -> None:
+        with Store(tmp_path).reading("reader") as at_work:
+            assert not at_work
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_run_at_work_is_left_alone(self, tmp_path: Path) -> None:
+        with Store(tmp_path).lock():
+            owner = (tmp_path / LOCK).read_text()
+            with Store(tmp_path).reading("reader") as at_work:
+                assert at_work
+            assert (tmp_path / LOCK).read_text() == owner
+
+    def test_it_keeps_runs_out_but_no_other_reader(self, tmp_path: Path) -> None:
+        with Store(tmp_path).lock():
+            pass
+        with Store(tmp_path).reading("reader"), Store(tmp_path).reading("other") as at_work:
+            assert not at_work
+            with (
+                pytest.raises(LockedError, match=r"in use by process \d+ on .* \(other\): wait"),
+                Store(tmp_path).lock(),
+            ):
+                pass
+        with Store(tmp_path).lock():
+            pass
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"stage": "clean"}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 from curation.config import ExactPlan, FuzzyPlan, SemanticPlan
 from curation.core.encoder import Encoder
 from curation.core.errors import PlanError
-from curation.core.records import Record, child, frame, human
+from curation.core.records import Record, child, frame, human, seed
 from curation.core.vectors import VectorCache, hash_of
 from curation.engine.lift import Outcome
 from curation.engine.progress import Progress
@@ -148,6 +149,15 @@ def test_the_threshold_goes_down_until_few_enough_are_left(build: Builder, run: 
     assert near(run, table, [], plan.model_copy(update={"at_most": 12}), 1.0, "cpu", 0).manifest.rows_out == 12
 
 
+def test_the_plans_own_threshold_is_tried_as_it_is(build: Builder, run: Run, encoder: str) -> None:
+    table = published(build, "50-exact", 0, spread(run, encoder, [0.0, math.acos(0.9702)]))
+    plan = SemanticPlan(threshold=0.9705, encoder=encoder)
+    for at_most, bounds in ((2, []), (1, ["similarity >= 0.97"])):
+        stage = near(run, table, [], plan.model_copy(update={"at_most": at_most}), 1.0, "cpu", 0)
+        assert stage.manifest.rows_out == at_most
+        assert pd.concat([pd.read_parquet(path) for path in stage.left])["bound"].tolist() == bounds
+
+
 def test_a_number_that_no_threshold_reaches(build: Builder, run: Run, encoder: str) -> None:
     table = published(build, "50-exact", 0, spread(run, encoder, [0.0, 1.5, 3.0]))
     plan = SemanticPlan(encoder=encoder, at_most=2)
@@ -163,3 +173,57 @@ def test_another_order_of_quality(build: Builder, run: Run, encoder: str, keep_w
     assert stays in set(columns_of([stage], ["id"])["id"])
     assert stage.manifest.rows_out == 1
     assert stage.manifest.settings["keep"] == keep_which
+
+
+class TestSeeds:
+    """Seeds with texts, as a taxonomy's are: written from, never training data."""
+
+    TEXT = "Must the tenant pay the rent for the month of {} before the third working day"
+
+    def seeds(self) -> list[Record]:
+        texts = {"title": "t", "answer": "yes", "split": "train"}
+        return [
+            seed(name, question=self.TEXT.format(month), group_id=name, **texts)
+            for name, month in (("s1", "May"), ("s2", "May"), ("s3", "June"))
+        ]
+
+    def deduped(self, step: str, run: Run, encoder: str, new: Stage, against: list[Stage], number: int) -> Stage:
+        if step == "exact":
+            return exact(run, new, against, ExactPlan(by="question"), number)
+        if step == "fuzzy":
+            return fuzzy(run, new, against, FuzzyPlan(threshold=0.7), number)
+        return near(run, new, against, SemanticPlan(threshold=0.99, encoder=encoder), 0.5, "cpu", number)
+
+    @pytest.mark.parametrize("step", ["exact", "fuzzy", "near"])
+    def test_among_what_was_read_they_stay_and_tie_nobody(
+        self, step: str, build: Builder, run: Run, encoder: str
+    ) -> None:
+        rows = [question(name, self.TEXT.format("May"), answer_score=5.0) for name in ("h1", "h2")]
+        stage = self.deduped(step, run, encoder, published(build, "40-clean", 0, [*self.seeds(), *rows]), [], 0)
+        assert {name: entry[1] for name, entry in left(stage).items()} == {"h2": "h1"}
+        assert sorted(columns_of([stage], ["id"])["id"]) == ["h1", "s1", "s2", "s3"]
+        assert pd.read_parquet(stage.folder / PAIRS)[["id", "kept_id"]].to_numpy().tolist() == [["h2", "h1"]]
+
+    @pytest.mark.parametrize("step", ["exact", "fuzzy", "near"])
+    def test_a_source_of_nothing_else(self, step: str, build: Builder, run: Run, encoder: str) -> None:
+        stage = self.deduped(step, run, encoder, published(build, "40-clean", 0, self.seeds()), [], 0)
+        assert stage.manifest.rows_out == 3
+        assert pd.read_parquet(stage.folder / PAIRS).empty
+
+    @pytest.mark.parametrize("step", ["exact", "fuzzy", "near"])
+    def test_what_repeats_one_leaves(self, step: str, build: Builder, run: Run, encoder: str) -> None:
+        parents = self.seeds()
+        dataset = published(build, "70-split", 0, parents)
+        drafts = [
+            {"question": self.TEXT.format("June") + "?", "answer": "no"},
+            {"question": "Who mends a broken window?", "answer": "he"},
+        ]
+        children = [child(parents[0], number, 1, draft) for number, draft in enumerate(drafts)]
+        stage = self.deduped(step, run, encoder, published(build, "40-clean", 1, children), [dataset], 1)
+        assert left(stage) == {"s1-synth-1-0": (f"{step}_duplicate", "s3", 1.0)}
+
+    def test_they_count_for_no_size(self, build: Builder, run: Run, encoder: str) -> None:
+        rows = spread(run, encoder, [0.0, 0.3, 1.5])
+        table = published(build, "50-exact", 0, [*self.seeds(), *rows])
+        stage = near(run, table, [], SemanticPlan(encoder=encoder, at_most=2), 1.0, "cpu", 0)
+        assert stage.manifest.rows_out == 3 + 2
