@@ -18,12 +18,15 @@ from curation import __version__
 from curation.config import BalancePlan
 from curation.core.agreement import agreement
 from curation.core.balance import evenness
+from curation.core.bias import Screen
+from curation.core.pairs import compared_texts
 from curation.core.records import SEED, SPLITS, SYNTHETIC
 from curation.engine.run import read_part
 from curation.engine.spending import shown, spent
 from curation.engine.store import Manifest, Stage, sha256_of
 from curation.stages import SPENDING
 from curation.stages.balance import group_of, grouped
+from curation.stages.diversity import measures_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +37,7 @@ _PACKAGES = ("nemo-curator", "dask", "torch", "transformers", "pandas", "pyarrow
 def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], ended: str) -> dict[str, Any]:
     """The contents of `run.json`: each stage's rows and reasons, what was asked and paid, splits, versions.
 
-    Where several critics judged, also how far they agree.
+    Where several critics judged, also how far they agree; of each round, what it did to diversity.
     """
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -44,6 +47,11 @@ def summarize(root: Path, stages: Sequence[Stage], exports: Sequence[Manifest], 
         "exports": [_stage(manifest) | {"splits": manifest.settings["splits"]} for manifest in exports],
         "models": {model: shown(tally) for model, tally in spent(root / SPENDING).items()},
         "agreement": _agreement([stage for stage in stages if stage.manifest.stage == "synthesize"]),
+        "diversity": [
+            {"round": stage.manifest.round, **measures_of(stage)}
+            for stage in stages
+            if stage.manifest.stage == "diversity"
+        ],
         "versions": {"curation": __version__, "python": platform.python_version(), **_versions()},
     }
 
@@ -91,6 +99,24 @@ def _left_of(stages: Sequence[Stage], by: str) -> Iterator[tuple[str, str]]:
             group = record["tags"] if by == "tags" else group_of(orjson.loads(record["extra"] or "{}"), by)
             if group is not None:
                 yield group, reason
+
+
+def bias(dataset: Sequence[Stage]) -> dict[str, Any] | None:
+    """Whom people's and new records mention, and how critics score the new ones that do; None without new records.
+
+    Returns:
+        See `Screen.result`.
+    """
+    if not any(stage.manifest.rows_out for stage in dataset[1:]):
+        return None
+    screen = Screen()
+    for part in (part for stage in dataset for part in stage.parts):
+        rows = read_part(str(part), ["origin", "scores", "title", "question", "answer"])
+        rows = rows[rows["origin"] != SEED]
+        (texts,) = compared_texts(rows, "text")
+        for origin, text, scores in zip(rows["origin"], texts, rows["scores"], strict=True):
+            screen.add(origin, text, orjson.loads(scores or "{}") if origin == SYNTHETIC else {})
+    return screen.result()
 
 
 def funnel(stages: Sequence[Stage], exports: Sequence[Manifest]) -> Table:

@@ -5,6 +5,7 @@ from curation.stages.against import decontaminate, reference
 from curation.stages.balance import Need, need
 from curation.stages.clean import clean
 from curation.stages.dedup import exact, fuzzy, near
+from curation.stages.diversity import breached, diversity
 from curation.stages.export import export
 from curation.stages.parents import Wanted, parents
 from curation.stages.read import read
@@ -18,8 +19,10 @@ __all__ = [
     "Need",
     "Wanted",
     "asking",
+    "breached",
     "clean",
     "decontaminate",
+    "diversity",
     "exact",
     "export",
     "fuzzy",

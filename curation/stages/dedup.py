@@ -81,7 +81,11 @@ def near(
     arguments = {**embedding(run, plan, device), **comparison(plan)}
     lowest = None if against else leak
     search = _Search(
-        Spec("deduper", "semantic", {**arguments, "threshold": plan.threshold, "lowest": lowest}),
+        Spec(
+            "deduper",
+            "semantic",
+            {**arguments, "pooling": plan.pooling, "threshold": plan.threshold, "lowest": lowest},
+        ),
         Spec("deduper", "semantic", {**arguments, "threshold": leak, "guard": False}),
         None if against else plan.at_most,
     )
@@ -118,9 +122,14 @@ def embedding(run: Run, plan: SemanticPlan, device: str) -> dict[str, Any]:
 
 
 def embedding_at(root: Path, plan: SemanticPlan, device: str, precision: str) -> dict[str, Any]:
-    """The same for the run in a folder, whose precision is known."""
+    """The same for the run in a folder, whose precision is known.
+
+    Pooling by the last token, which only the engine `rapids` can in its search for duplicates, is the encoder's own for
+    everything else.
+    """
+    pooling = None if plan.pooling == "last_token" else plan.pooling
     cache = str(root / "embeddings")
-    return {"encoder": plan.encoder, "pooling": plan.pooling, "precision": precision, "device": device, "cache": cache}
+    return {"encoder": plan.encoder, "pooling": pooling, "precision": precision, "device": device, "cache": cache}
 
 
 def comparison(plan: SemanticPlan) -> dict[str, Any]:

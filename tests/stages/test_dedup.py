@@ -20,7 +20,7 @@ from curation.engine.lift import Outcome
 from curation.engine.progress import Progress
 from curation.engine.run import Run, columns_of
 from curation.engine.store import Stage
-from curation.stages.dedup import PAIRS, exact, fuzzy, near
+from curation.stages.dedup import PAIRS, embedding_at, exact, fuzzy, near, vectors_of
 from tests.core.tiny_encoder import write_tiny_encoder
 from tests.run_folder import Builder
 
@@ -227,3 +227,8 @@ class TestSeeds:
         table = published(build, "50-exact", 0, [*self.seeds(), *rows])
         stage = near(run, table, [], SemanticPlan(encoder=encoder, at_most=2), 1.0, "cpu", 0)
         assert stage.manifest.rows_out == 3 + 2
+
+
+def test_a_pooling_that_only_rapids_knows_is_asked_of_nothing_else() -> None:
+    arguments = embedding_at(Path("run"), SemanticPlan(pooling="last_token", engine="rapids"), "cpu", "fp32")
+    assert vectors_of(arguments) == Encoder("embedded").fingerprint
