@@ -1,6 +1,7 @@
 """Noise without a model: `python -m benchmarks.noise.run [--records N] [--cases N] [--seed N]`.
 
-First how many records of about 60 words one core makes untidy in a second: with the noisers of letters and signs, each
+First how many records of about 60 words one core makes untidy in a second of its time (CPU seconds, so that what else
+the machine does counts little): with the noisers of letters and signs, each
 alone and all together, and with the default ones. Then random texts of plain and protected pieces, noised with every
 noiser at a random rate: each protected piece must come out as often as it went in, and so must the other columns. The
 pieces are made here, by rules that know nothing of the patterns which are to find them.
@@ -59,7 +60,7 @@ def measure(count: int, seed: int) -> None:
     rng = random.Random(seed)
     made = [records.human(f"r-{number}", title="A title", question=story(rng), answer="No.") for number in range(count)]
     words = sum(len(record["question"].split()) for record in made) / count
-    print(f"{count:,} records of {words:.0f} words, records a second on one core, best of {ROUNDS} rounds")
+    print(f"{count:,} records of {words:.0f} words, records a CPU second, best of {ROUNDS} rounds")
     plans: dict[str, dict[str, Any]] = {name: {"noisers": [name]} for name in LETTERS}
     plans["all of these"] = {"noisers": list(LETTERS)}
     plans["all of these, 4 variants each (drafts/s)"] = {"noisers": list(LETTERS), "variants": 4}

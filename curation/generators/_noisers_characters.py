@@ -83,7 +83,8 @@ def _slip(text: str, rng: Draws, strength: float, shortest: int, slip: Slip) -> 
         if len(token) < shortest or place in done:
             continue
         word = token.rstrip(_MARKS)
-        if len(word) >= shortest and word not in _KEPT_WORDS and _is_plain(word):
+        # Of small letters from `a` to `z` alone: a capital may be a name's.
+        if len(word) >= shortest and word.islower() and word.isalpha() and word.isascii() and word not in _KEPT_WORDS:
             tokens[place] = slip(word, rng) + token[len(word) :]
             done.add(place)
             missing -= 1
@@ -99,11 +100,6 @@ def _slip_anywhere(text: str, rng: Draws, shortest: int, slip: Slip) -> str:
         return text
     chosen = words[int(rng.random() * len(words))]
     return text[: chosen.start()] + slip(chosen[0], rng) + text[chosen.end() :]
-
-
-def _is_plain(word: str) -> bool:
-    """Whether a word is of small letters from `a` to `z` alone: a capital may be a name's."""
-    return word.isascii() and word.isalpha() and word.islower()
 
 
 def _mistype(word: str, rng: Draws) -> str:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 _BLOCK: Final = 64
+_FEW: Final = 40  # of the first block: as many as one permutation of the hash gives, and most texts need
 _UNIT: Final = 2.0**-32
 
 
@@ -41,5 +42,8 @@ class Draws:
 
 def _blocks(seed: int) -> Iterator[tuple[int, ...]]:
     start = seed.to_bytes(8, "little")
-    for number in count():
+    first = shake_128(start + bytes(8))
+    yield unpack(f"<{_FEW}I", first.digest(4 * _FEW))
+    yield unpack(f"<{_BLOCK - _FEW}I", first.digest(4 * _BLOCK)[4 * _FEW :])
+    for number in count(1):
         yield unpack(f"<{_BLOCK}I", shake_128(start + number.to_bytes(8, "little")).digest(4 * _BLOCK))

@@ -78,26 +78,32 @@ def replace_phrases(text: str, table: Phrases, rng: Draws, share: float) -> str:
     if not places:
         return text
     tokens = text.split(" ")
-    written: list[str] = []
+    draw = rng.random
+    spare: set[int] = set()
     end = 0
     for place in places:
-        if place < end or rng.random() >= share:
+        if place < end or draw() >= share:
             continue
         found = _phrase_at(place, tokens, keys, table)
         if found:
             length, choices = found
-            chosen = choices[int(rng.random() * len(choices))]
-            if _fits_article(keys[place - 1] if place else "", keys[place], chosen):
-                first, last = tokens[place], tokens[place + length - 1]
-                capital = chosen[0].upper() if first[0].isupper() else chosen[0]
-                written += (*tokens[end:place], capital + chosen[1:] + last[len(keys[place + length - 1]) :])
+            chosen = choices[int(draw() * len(choices))]
+            if not place or keys[place - 1] not in _ARTICLES or _begin_alike(keys[place], chosen):
                 end = place + length
-    return " ".join(written + tokens[end:]) if end else text
+                if tokens[place][0].isupper():
+                    chosen = chosen[0].upper() + chosen[1:]
+                tokens[place] = chosen + tokens[end - 1][len(keys[end - 1]) :]
+                spare.update(range(place + 1, end))
+    return " ".join(token for place, token in enumerate(tokens) if place not in spare) if spare else " ".join(tokens)
 
 
 def _phrase_at(place: int, tokens: list[str], keys: list[str], table: Phrases) -> tuple[int, tuple[str, ...]] | None:
     """The longest phrase that begins at a token: how many words it has, and what may stand for it."""
     for words, choices in table[keys[place]]:
+        if len(words) == 1:  # as nearly all are
+            if tokens[place].rstrip(_MARKS).lower() == keys[place]:
+                return 1, choices
+            continue
         end = place + len(words)
         if tuple(keys[place:end]) == words and (
             [token.lower() for token in tokens[place : end - 1]] == keys[place : end - 1]
@@ -107,8 +113,9 @@ def _phrase_at(place: int, tokens: list[str], keys: list[str], table: Phrases) -
     return None
 
 
-def _fits_article(before: str, old: str, new: str) -> bool:
-    return before not in ("a", "an") or (old[0] in _VOWELS) == (new[0].lower() in _VOWELS)
+def _begin_alike(old: str, new: str) -> bool:
+    """Whether the same article goes before both."""
+    return (old[0] in _VOWELS) == (new[0].lower() in _VOWELS)
 
 
 def _clause_first(match: re.Match[str]) -> str:
@@ -137,6 +144,7 @@ def _some(
 
 
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
+_ARTICLES: Final = frozenset({"a", "an"})
 _VOWELS: Final = frozenset("aeiou")
 _START: Final = r"(?:\A|(?<=\n)|(?<=[.!?][ ]))"
 _MOVABLE: Final = re.compile(r"if |If |unless |Unless |although |Although ")

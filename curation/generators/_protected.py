@@ -40,6 +40,8 @@ _DELIMITED: Final = re.compile(
     re.DOTALL,
 )  # fmt: skip
 
+_DELIMITERS: Final = "`\"“«'‘$"
+
 _INLINE_TOOLS: Final = (
     r"systemctl|apt-get|kubectl|docker|cargo|chmod|chown|conda|mkdir|rmdir|rsync|bash|brew|curl|"
     r"grep|pip3|sudo|wget|yarn|apt|dnf|git|npm|npx|pip|scp|sed|ssh|tar|yum|cd|cp|ls|mv|rm"
@@ -65,9 +67,6 @@ _COMMAND: Final = re.compile(
     rf"(?:[ ]+(?:-\S+|(?:{_SUBCOMMANDS})\b|[^\s,;`]*[/\\=~*][^\s,;`]*))+"
     r"(?:[ ]+(?![|&<>])[^\s,;`]*[^\s.,;:!?])?(?:[ ]+(?:\|\|?|&&?|>>?|<)[ ]+[^\s,;`]+(?:[ ]+[^\s,;`]*[^\s.,;:!?])?)*"
 )
-_TOOLS: Final = frozenset(_INLINE_TOOLS.encode().split(b"|"))
-_TO_WORDS: Final = bytes(code if chr(code).isalnum() or code == ord("-") else ord(" ") for code in range(256))
-
 # --- Tokens and names -----------------------------------------------------------------------------------------------
 
 # Any token with a sign that prose does not have: numbers, dates, amounts, addresses, paths, identifiers, options.
@@ -76,13 +75,19 @@ _TOKEN: Final = (
     rf"(?<!\S)(?:(?=[^\s{_SIGN}]*+[{_SIGN}])|(?=[^\s.]++\.\w)|(?=[^\w\s]*+[A-Z]?[a-z]++[A-Z])|(?=[^\w\s-]*+--?[A-Za-z]))"
     r"\S*[^\s.,;:!?]"
 )
+_NUMBERS: Final = re.findall(
+    r"\w+",
+    "two three ten twelve twenty twentieth thirty thirteen thirtieth thirteenth thousand twice third tenth trillion"
+    " four fourteen fourth fourteenth five fifty fifteen fifth fiftieth fifteenth ffty ffteen ffth fftieth ffteenth"
+    " forty six sixteen sixth sixty sixteenth seven seventeen seventh seventy seventeenth eight eighteen eighth eighty"
+    " eighteenth eleven eleventh nine nineteen ninety nineteenth ninth hundred half million billion dozen",
+)
+# What makes `one` before it a number.
+_COUNTABLE: Final = ("hundred", "thousand", "million", "billion", "dozen", "half", "third", "quarter", "fifth")
 _NUMBER_WORD: Final = (
-    r"(?:one(?=[ -](?:hundred|thousand|million|billion|dozen|half|third|quarter|fifth)s?\b)"
-    r"|t(?:wo|hree|en|welve|went(?:y|ieth)|hirt(?:y|een|ieth|eenth)|housand|wice|hird|enth|rillion)"
-    r"|f(?:our(?:teen|th|teenth)?|ive|i?ft(?:y|een|h|ieth|eenth)|orty|ifteen(?:th)?)"
-    r"|s(?:ix(?:teen|th|ty|teenth)?|even(?:teen|th|ty|teenth)?)"
-    r"|e(?:ight(?:een|h|y|eenth)?|leven(?:th)?)|n(?:ine(?:teen|ty|teenth)?|inth)"
-    r"|h(?:undred|alf)|million|billion|dozen)"
+    rf"(?:one(?=[ -](?:{'|'.join(_COUNTABLE)})s?\b)|"
+    + "|".join(rf"{letter}(?:{'|'.join(word[1:] for word in _NUMBERS if word[0] == letter)})" for letter in "tfsenhmbd")
+    + ")"
 )
 _NUMERAL: Final = (
     rf"\b{_NUMBER_WORD}(?:-(?:one|two|three|four|five|six|seven|eight|nine|first|second|third|fourth|fifth|sixth|seventh"
@@ -97,35 +102,70 @@ _CITING: Final = (
     "|regulations|rule|rules|r|rr|ch|chapter|chapters|cl|clause|clauses|no|nos|p|pp|part|parts|pt|schedule|schedules"
     "|title|titles"
 )
-_CITATION: Final = rf"\b(?=\w{{1,11}}+\.?[ ][\dIVXLC])(?i:{_CITING})\.?[ ](?:\d\S*[^\s.,;:!?]|\d|[IVXLC]+\b)"
+# By first letters, so that a search passes most of them by at once. (`ſ` is an `s` in any case.)
+_CITING_WORD: Final = "|".join(
+    rf"[{letters}](?i:{'|'.join(word[1:] for word in _CITING.split('|') if word[0] in letters)})"
+    for letters in ("sSſ", "aA", "pP", "rR", "cC", "nN", "tT")
+)
+_CITATION: Final = rf"\b(?=\w{{1,11}}+\.?[ ][\dIVXLC])(?:{_CITING_WORD})\.?[ ](?:\d\S*[^\s.,;:!?]|\d|[IVXLC]+\b)"
 _ABBREVIATION: Final = r"\b(?:[A-Za-z]\.){2,}|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Inc|Ltd|Co|Corp|Jr|Sr|No|Art|Sec)\."
 _NAME: Final = rf"(?<!\w)(?!I\b)[{_UPPER}](?:[\w'’-]*\w)?"
 _LAST: Final = rf"[\d{_PRIVATE}]+"  # glued behind another span; a private-use character must never stay in the text
 
-_ATOM: Final = "|".join((_ABBREVIATION, _CITATION, _TOKEN, _NUMERAL, _NAME, _LAST))
+# What most atoms are: a capitalised word or a number that is a token. The patterns behind this one would find the same.
+_SIMPLE: Final = (
+    r"(?<!\S)(?:(?:[BDEFGHJKLMOQU-Z][a-z]*+(?=[ \n])|(?!I\b)[A-Z][a-z]*+(?=[ \n](?![\dIVXLC])|[,;:!?)]++(?!\S)|\Z))"
+    r"|\d++(?:[.,]\d++)*+(?=[.,;:!?]*+(?!\S)))"
+)
 # `14 March 2023`, `March 3rd, 2023`, `Smith v Jones [2001]`, `Department of the Treasury`, `New` before `York` in the
 # next line.
 _JOIN: Final = (
     r"(?:,?[ ]|,?\n(?=\w)|[ ](?:vs?\.?|of(?:[ ]the)?|for(?:[ ]the)?|and(?:[ ]the)?|d[eu]|la|van(?:[ ]de[nr])?|von)[ ])"
 )
-# Words that nothing above can begin in are run over first, many at a time: they are most of a text. A word before a
-# number may cite it; before `I` it rarely does.
-_NOT_CITED: Final = "".join(rf"(?<!\b{word}[ ])(?<!\b{word}\.[ ])" for word in _CITING.split("|"))
-_PLAIN: Final = (
-    rf"(?:(?:(?!{_NUMBER_WORD}s?\b)[a-z]++|I\b{_NOT_CITED.replace('[ ])', '[ ]I)')})(?:['’][a-z]++)?+[.,;:!?)]*+"
-    r"(?:[ ]++|\n)(?!\d|(?!I\b)[IVXLC]+\b))"
+_COUNTED: Final = r"(?:\d|[IVXLC]+\b)"
+_CITED: Final = rf"(?:(?!I\b){_COUNTED})"  # by a word of prose: before `I` it rarely is
+
+
+def _span_pattern(plain: str, numerals: bool) -> re.Pattern[str]:
+    """Finds spans, and words with a sentence's capital: their end is group 1, and a span is group 2.
+
+    Args:
+        plain: words that no span begins in. They are run over many at a time, as they are most of a text.
+        numerals: whether there may be numbers in words.
+    """
+    kinds = (_SIMPLE, _ABBREVIATION, _CITATION, _TOKEN, *([_NUMERAL] if numerals else ()), _NAME, _LAST)
+    atom = "|".join(kinds)
+    next_atom = rf"(?:(?![a-z])(?:{atom}){'|' + _NUMERAL if numerals else ''})"
+    # A word at the start of a sentence, with a word behind it that can't belong to the same name.
+    opening = (
+        r"[A-Z](?:(?<=\A.)|(?<=\n.)|(?<=[.!?][ ].))(?<!I\b)"
+        + (rf"(?<!(?=(?i:{_NUMBER_WORD})\b).)" if numerals else "")
+        + rf"[a-z]*+()[ ](?=[a-z]+[ ,](?!{_COUNTED}))(?!(?:vs?|of|for|and|d[eu]|la|van|von)[ ]"
+        + (rf"|{_NUMBER_WORD})" if numerals else ")")
+    )
+    return re.compile(
+        rf"(?=[a-zI])(?<!\S){plain}++|{opening}{plain}*+|"
+        rf"(?=\S)(?:(?<!\w)|(?![a-z]))"  # says no at once inside a word
+        rf"((?:{atom})(?:{_JOIN}{next_atom})*(?:(?<=\w)[ ](?:{_UNIT}|%))?)"
+        rf"(?:[.,;:!?)]*+[ ]{plain}*+)?"
+    )
+
+
+_BEHIND_WORD: Final = rf"(?:['’][a-z]++)?+[.,;:!?)]*+(?:[ ]++|\n)(?!{_CITED})"
+_SPAN: Final = _span_pattern(rf"(?:(?:(?!{_NUMBER_WORD}s?\b)[a-z]++|I\b){_BEHIND_WORD})", numerals=True)
+# Without numbers in words it is enough to look at the end of a run of words, and at the words by its end.
+_SPAN_WITHOUT_NUMERALS: Final = _span_pattern(
+    rf"(?:[a-z][a-z ,;:!?)'’\n]*[ ](?!{_COUNTED})"
+    rf"|(?!(?:{_CITING})\b)[a-z]++[.,;:!?)]*+[ \n]++|(?:[a-z]++|I\b){_BEHIND_WORD}"
+    rf"|[a-z]++(?:[-'’][a-z]++)++[.,;:!?)]*+[ \n]++(?!{_COUNTED}))",
+    numerals=False,
 )
-# A word at the start of a sentence, with a word behind it that can't belong to the same name.
-_OPENING: Final = (
-    r"(?:\A|(?<=\n)|(?<=[.!?][ ]))(?!I\b)"
-    rf"(?!(?i:{_NUMBER_WORD})\b)([A-Z][a-z]*+)[ ](?=[a-z]+[ ,](?!\d|[IVXLC]+\b))"
-    rf"(?!(?:vs?|of|for|and|d[eu]|la|van|von)[ ]|{_NUMBER_WORD})"
-)
-_SPAN: Final = re.compile(
-    rf"(?<!\S){_PLAIN}++|{_OPENING}{_PLAIN}*+|"
-    rf"(?:(?<!\w)|(?![a-z]))"  # says no at once inside a word
-    rf"((?:{_ATOM})(?:{_JOIN}(?:(?![a-z])(?:{_ATOM})|{_NUMERAL}))*(?:(?<=\w)[ ](?:{_UNIT}|%))?)"
-    rf"(?:[.,;:!?)]*+[ ]{_PLAIN}*+)?"
+# Words of a text that tell which patterns it needs.
+_TOOL_WORDS: Final = frozenset(_INLINE_TOOLS.encode().split(b"|"))
+_NUMBER_WORDS: Final = frozenset((word + end).encode() for word in [*_NUMBERS, *_COUNTABLE] for end in ("", "s"))
+_TELLING: Final = _TOOL_WORDS | _NUMBER_WORDS
+_TO_WORDS: Final = bytes(
+    ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256)
 )
 _SENTENCE_END: Final = re.compile(r"[.!?:…][\"”’')\]]*\Z")
 _OPENERS: Final = "\"“‘'(["
@@ -149,32 +189,43 @@ def mask(text: str, terms: Sequence[str] = ()) -> tuple[str, list[str]]:
         text: at most `MAX_CHARACTERS` characters.
         terms: words of the domain that are always left as they are, in any case and with any white space inside.
     """
-    places = _names_and_tokens(text)
-    others = _delimited(text)
+    words = text.encode("ascii", "replace").translate(_TO_WORDS).split()
+    tells = not _TELLING.isdisjoint(words)
+    has_numerals = tells and not _NUMBER_WORDS.isdisjoint(words)
+    places = _names_and_tokens(text, _SPAN if has_numerals else _SPAN_WITHOUT_NUMERALS)
+    others = _delimited(text, tells and not _TOOL_WORDS.isdisjoint(words))
     if terms:
         others += [match.span() for match in _pattern_of(tuple(terms)).finditer(text)]
     united = _united(text, places, others) if others else places
     few = len(united) <= len(_FEW) and (text.isascii() or not _ANY_FEW.search(text))
     pieces: list[str] = []
+    spans: list[str] = []
     end = 0
     for number, (start, stop) in enumerate(united):
         pieces += (text[end:start], _FEW[number] if few else chr(_FIRST + number))
+        spans.append(text[start:stop])
         end = stop
     pieces.append(text[end:])
-    return "".join(pieces), [text[start:stop] for start, stop in united]
+    return "".join(pieces), spans
 
 
-def _names_and_tokens(text: str) -> list[tuple[int, int]]:
-    """Start and end of what `_SPAN` finds, less the words that have a sentence's capital alone."""
+def _names_and_tokens(text: str, pattern: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Start and end of what `pattern` finds, less the words that have a sentence's capital alone."""
     found: list[tuple[int, int]] = []
     doubtful: list[tuple[int, int]] = []
-    for match in _SPAN.finditer(text):
-        if match.lastindex == 1:
-            doubtful.append(match.span(1))
-        elif match.lastindex:
-            place = match.span(2)
-            (doubtful if _may_be_sentence_capital(text, *place) else found).append(place)
-    words = {text[start:end] for start, end in doubtful if end - start > 1}
+    for match in pattern.finditer(text):
+        kind = match.lastindex
+        if kind == 1:
+            doubtful.append((match.start(), match.start(1)))
+        elif kind:
+            start, end = place = match.span(2)
+            if start > 1 and text[start - 2].islower() and text[start - 1] == " ":  # most: within a sentence
+                found.append(place)
+            else:
+                (doubtful if _may_be_sentence_capital(text, start, end) else found).append(place)
+    words = {word for start, end in doubtful if end - start > 1 and text.count(word := text[start:end]) > 1}
+    if not words:
+        return found
     names: set[str] = set()
     for start, end in found:
         inside = words.intersection(text[start:end].split())
@@ -202,11 +253,13 @@ def _starts_sentence(text: str, start: int) -> bool:
     return len(stripped) < len(before) and ("\n" in before[len(stripped) :] or bool(_SENTENCE_END.search(stripped)))
 
 
-def _delimited(text: str) -> list[tuple[int, int]]:
-    places = [match.span() for match in _DELIMITED.finditer(text)]
+def _delimited(text: str, has_tools: bool) -> list[tuple[int, int]]:
+    places: list[tuple[int, int]] = []
+    if any(map(text.__contains__, _DELIMITERS)):
+        places += [match.span() for match in _DELIMITED.finditer(text)]
     if "\n" in text or _LINES.match(text):
         places += [match.span() for match in _LINES.finditer(text)]
-    if not _TOOLS.isdisjoint(text.encode("ascii", "replace").translate(_TO_WORDS).split()):
+    if has_tools:
         places += [match.span() for match in _COMMAND.finditer(text)]
     return places
 
@@ -245,6 +298,28 @@ def unmask(text: str, spans: list[str]) -> str:
             text = text.replace(placeholder, span)
         return text
     return _PLACEHOLDER.sub(lambda match: spans[ord(match[0]) - _FIRST], text) if spans else text
+
+
+def missing(spans: Sequence[str], text: str) -> list[str]:
+    """Those of the spans that do not stand in a text as they are.
+
+    White space may be another, and the capital of several words, or of a number, that began a sentence. A span within
+    a longer number or word doesn't count: `12` does not stand in `£12.50`.
+    """
+    return [span for span in dict.fromkeys(spans) if not _spelt(span).search(text)]
+
+
+def _spelt(span: str) -> re.Pattern[str]:
+    words = span.split()
+    first = words[0][0]
+    may_begin_lower = first.isalpha() and (len(words) > 1 or _NUMERAL_ALONE.fullmatch(span))
+    begin = rf"[{first.lower()}{first.upper()}]" if may_begin_lower else re.escape(first)
+    rest = r"\s+".join(map(re.escape, [words[0][1:], *words[1:]]))
+    edges = (
+        r"(?<!\w)(?<![-£$€])(?<!\d[.,])" if first.isalnum() else "",
+        r"(?!\w)(?![.,]\d)" if span[-1].isalnum() else "",
+    )
+    return re.compile(begin.join((edges[0], rest)) + edges[1])
 
 
 def is_masked(text: str) -> bool:

@@ -16,6 +16,7 @@ from curation.core.contracts import ChatModel, Generator
 from curation.core.errors import RecordError
 from curation.core.records import Record, rejected, seed_of
 from curation.core.registry import nearest
+from curation.generators._noisers_arguments import check_words
 from curation.generators._noisers_characters import casing, ocr, punctuation, spacing, spelling, typos
 from curation.generators._noisers_draws import Draws
 from curation.generators._noisers_sentences import MIN_WORDS, context, context_drop, context_shuffle, drop, reorder
@@ -62,6 +63,8 @@ DEFAULTS: Final = {
 
 _SHORT: Final = 40
 _KEEPS_WORDS: Final = frozenset({"typos", "ocr", "punctuation", "casing"})  # the number of words stays
+# As many spaces, as many words.
+_OF_PHRASES: Final = frozenset({"contractions", "register", "synonyms", "abbreviations", "spelling"})
 
 
 class Noise(Generator):
@@ -93,8 +96,8 @@ class Noise(Generator):
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
         _check_noisers(noisers)
-        _check_words("terms", terms)
-        _check_words("abbreviations", [*(abbreviations or {}).keys(), *(abbreviations or {}).values()])
+        check_words("terms", terms)
+        check_words("abbreviations", [*(abbreviations or {}).keys(), *(abbreviations or {}).values()])
         self.variants = variants
         self.strength = strength
         self.noisers = noisers
@@ -123,14 +126,12 @@ class Noise(Generator):
         texts = {"question": self._questions(question, drawn)}
         if self._context_noisers and (record["context"] or "").strip():
             texts["context"] = self._contexts(record["context"], drawn, record["answer"] or "")
-        return [
-            _draft({column: variants[index] for column, variants in texts.items()}) for index in range(self.variants)
-        ]
+        return [_draft(dict(zip(texts, variants, strict=True))) for variants in zip(*texts.values(), strict=True)]
 
     def _questions(self, text: str, drawn: Sequence[Draws]) -> list[Variant]:
         """For each generator of random numbers, a variant of the question and the noisers that changed it."""
         masked, spans = _masked("question", text, self.terms)
-        bounds: range | None = None  # of the words outside of spans; counted only where their number may change
+        outside = 0  # words outside of spans; counted only where their number may change
         variants = []
         for rng in drawn:
             variant, applied = masked, []
@@ -138,9 +139,12 @@ class Noise(Generator):
                 changed = noiser(variant, rng, rate)
                 if changed == variant:
                     continue
-                if name not in _KEEPS_WORDS:
-                    bounds = bounds or _bounds(len(text.split()), len(masked.split()))
-                    if len(changed.split()) not in bounds:
+                if name not in _KEEPS_WORDS and not (
+                    name in _OF_PHRASES and changed.count(" ") == variant.count(" ") and variant is masked
+                ):
+                    outside = outside or len(masked.split())
+                    more = len(changed.split()) - outside
+                    if more and not _keeps_length(text, more):
                         continue
                 variant = changed
                 applied.append(name)
@@ -162,7 +166,7 @@ class Noise(Generator):
 
 
 def _draft(variants: Mapping[str, Variant]) -> Record:
-    applied = sorted(name for _, names in variants.values() for name in names)
+    applied = sorted([name for _, names in variants.values() for name in names])
     draft = {
         **{column: text for column, (text, _) in variants.items()},
         "strategy": "noise:" + "+".join(applied),
@@ -172,14 +176,14 @@ def _draft(variants: Mapping[str, Variant]) -> Record:
     return draft if applied else rejected(draft, "unchanged", "noise found nothing in the record to change")
 
 
-def _bounds(words: int, words_outside: int) -> range:
-    """How many words a variant may have outside of protected spans, so that a filter of lengths keeps it.
+def _keeps_length(text: str, more: int) -> bool:
+    """Whether a filter of lengths keeps a variant with so many words more than its parent, or fewer.
 
     Nothing holds a question of less than `_SHORT` words from becoming shorter: such a filter has let none through.
     """
-    inside = words - words_outside
+    words = len(text.split())
     least = min(words, MIN_WORDS) if words >= _SHORT else 1
-    return range(least - inside, max(words, MAX_WORDS) - inside + 1)
+    return least <= words + more <= max(words, MAX_WORDS)
 
 
 def _masked(column: str, text: str, terms: Sequence[str]) -> tuple[str, list[str]]:
@@ -207,8 +211,3 @@ def _check_noisers(noisers: Sequence[str] | Mapping[str, float] | None) -> None:
                 raise ValueError(f"the rate of noiser '{name}' must be a number from 0 to 1, not {rate!r}")
         if not any(noisers.values()):
             raise ValueError("noisers must give at least one of them a rate above 0")
-
-
-def _check_words(name: str, words: Sequence[str]) -> None:
-    if isinstance(words, str) or not all(isinstance(word, str) and word.strip() for word in words):
-        raise ValueError(f"{name} must be words or phrases, none of them blank, not {words!r}")

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.generators._protected import is_masked, mask, unmask
+from curation.generators._protected import (
+    _NUMBER_WORDS,
+    _SPAN,
+    _SPAN_WITHOUT_NUMERALS,
+    _names_and_tokens,
+    is_masked,
+    mask,
+    missing,
+    unmask,
+)
 
 WHOLE = (
     "Smith v. Jones, 123 U.S. 456",
@@ -117,3 +129,42 @@ def test_unmask_reverses_mask_for_hostile_signs(text: str, many: bool) -> None:
 def test_words_move_their_spans_with_them() -> None:
     masked, spans = mask("rent 12 and heat 13")
     assert unmask(" ".join(reversed(masked.split())), spans) == "13 heat and 12 rent"
+
+
+@pytest.mark.parametrize(
+    ("spans", "text", "lost"),
+    [
+        (["12", "§ 230"], "with 12, and (§\n230)", []),
+        (["12"], "with 12.5, 112, 12th, £12 and -12", ["12"]),
+        (["Two weeks", "The Hague Court"], "two weeks, the Hague Court", []),
+        (["Leeds", "May 2023"], "leeds, March 2023", ["Leeds", "May 2023"]),
+        (["`a b`", '"c"'], "`a b`x `a  b` 'c'", ['"c"']),
+        ([], "", []),
+    ],
+)
+def test_missing_tells_what_a_text_lacks(spans: list[str], text: str, lost: list[str]) -> None:
+    assert missing(spans, text) == lost
+
+
+PIECES: Final = re.findall(
+    r"\S+",
+    "I art Art. no. s tenant's we're well-known x-s a.b. A.B. e.g. foo.bar fooBar -x --all IV X Leeds The For and"
+    " of the van Mr. Inc. 5 12.5 3rd § $5 % days ' ’s \" ( ) , . ! ? - é Élan ſ",
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PIECES), st.sampled_from(("", " ", " ", " ", "\n", ", ", ". ", "'"))), max_size=12
+    )
+)
+def test_the_pattern_for_texts_without_numerals_finds_the_same(parts: list[tuple[str, str]]) -> None:
+    text = "".join(word + joint for word, joint in parts)
+    if _NUMBER_WORDS.isdisjoint(re.findall(rb"[a-z]+", text.lower().encode("ascii", "replace"))):
+        assert _names_and_tokens(text, _SPAN_WITHOUT_NUMERALS) == _names_and_tokens(text, _SPAN)
+
+
+@pytest.mark.parametrize("number", ["Fifty", "two", "twenty-first", "one hundred", "halfs"])
+def test_a_number_in_words_is_found_beside_any_sign(number: str) -> None:
+    spans = mask(f"we paid it ({number}) then")[1]
+    assert [span.lower() for span in spans] == [number.lower()]
