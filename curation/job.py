@@ -73,17 +73,18 @@ def _terminable() -> Iterator[None]:
 def _finish(work: Run, plan: Plan, result: rounds.Result) -> None:
     """What a finished run leaves beside its stages: the ledger, `run.json` and the report."""
     root = work.store.root
-    collect_ledger(work.store, work.stages)
+    exports = [Stage(root / manifest.stage, manifest) for manifest in result.exports]
+    collect_ledger(work.store, [*work.stages, *exports])
     told = summary.summarize(root, work.stages, result.exports, result.ended)
     balance = summary.balance(work.stages, result.dataset, plan.rounds.balance)
-    write_json(root / "run.json", {**told, "balance": balance})
+    write_json(root / "run.json", {**told, "balance": balance, "bias": summary.bias(result.dataset)})
     from curation.report.page import write_report
 
     write_report(root)
 
 
 def collect_ledger(store: Store, stages: list[Stage]) -> None:
-    """Copies the stages' ledger entries into `ledger/`, one file a stage, replacing those of earlier tries."""
+    """Copies the ledger entries of stages and exports into `ledger/`, a file each, replacing those of earlier tries."""
     folder = store.root / "ledger"
     with writing(folder):
         folder.mkdir(exist_ok=True)
@@ -91,7 +92,7 @@ def collect_ledger(store: Store, stages: list[Stage]) -> None:
         for stage in stages:
             if not stage.manifest.dropped:
                 continue
-            name = f"{stage.folder.parent.name}-{stage.folder.name}.parquet"
+            name = f"{'-'.join(stage.folder.relative_to(store.root).parts[-2:])}.parquet"
             entries = pd.concat([pd.read_parquet(path) for path in stage.left], ignore_index=True)
             temporary = folder / f".{name}.tmp"
             write_parquet(temporary, entries.sort_values("id", kind="stable"), LEDGER_SCHEMA)

@@ -36,6 +36,8 @@ _FLAGS = {
         _Flag("--output", "output", str, "the run's folder (default: data/curated)", "DIR"),
         _Flag("--num-files", "num_files", int, "read only so many input files (default: all)", "N"),
         _Flag("--files-per-partition", "files_per_partition", int, "input files in one partition (default: 2)", "N"),
+        _Flag("--tokenizer", "handoff.tokenizer", str,
+              "folder: examples over handoff.max_tokens tokens leave (default: none; nothing is downloaded)", "PATH"),
         _Flag("--seed", "seed", int, "of everything that is drawn (default: 42)", "N"),
     ),
     "cluster": (

@@ -44,7 +44,7 @@ def curate(run: Run, plan: Plan, keys: Keys) -> Result:
         with stages.asking(run, plan):
             _rounds(run, plan, keys, result, other)
         run.progress.say(f"Rounds ended: {result.ended}.")
-    result.exports = stages.export(run, result.dataset, exporters(plan))
+    result.exports = stages.export(run, result.dataset, exporters(plan), plan)
     return result
 
 
@@ -111,8 +111,9 @@ def why_no_rounds(plan: Plan, keys: Keys) -> str | None:
 
 def exporters(plan: Plan) -> list[Spec]:
     """What is written at the end."""
-    specs = [Spec("exporter", "jsonl", {}), *(Spec("exporter", "nemo", {"task": task}) for task in plan.tasks)]
-    return [*specs, *(exporter.spec("exporter") for exporter in plan.exporters)]
+    tasks = [{**task.model_dump(exclude={"name"}), "task": task.name} for task in plan.tasks]
+    handoff = [Spec("exporter", "handoff", {**task, **plan.handoff.model_dump()}) for task in tasks]
+    return [Spec("exporter", "jsonl", {}), *handoff, *(exporter.spec("exporter") for exporter in plan.exporters)]
 
 
 def _rounds(run: Run, plan: Plan, keys: Keys, result: Result, other: Stage | None) -> None:
@@ -126,11 +127,16 @@ def _rounds(run: Run, plan: Plan, keys: Keys, result: Result, other: Stage | Non
         table = written = stages.synthesize(run, used[-1], plan, keys, number)
         table = _clean(run, plan, table, other, number)
         table = [table, *_dedup(run, plan, table, result.dataset, number)][-1]
-        result.dataset.append(_cut(run, plan, table, result.dataset, need, number))
+        table = _cut(run, plan, table, result.dataset, need, number)
+        table = _measure(run, plan, table, result.dataset, number)
+        result.dataset.append(table)
+        if ended := _why_too_narrow(plan, table, number):
+            result.ended = ended
+            return
         if stages.BUDGET_SPENT in written.manifest.dropped:
             result.ended = f"what the run may spend is used up in round {number}; a higher budget goes on from here"
             return
-        gain = result.dataset[-1].manifest.rows_out
+        gain = table.manifest.rows_out
         if need is None and gain < plan.rounds.min_gain:
             result.ended = f"round {number} added {gain}, fewer than min_gain={plan.rounds.min_gain}"
             return
@@ -159,6 +165,27 @@ def _cut(run: Run, plan: Plan, new: Stage, dataset: list[Stage], need: stages.Ne
     if plan.rounds.target_size:
         return stages.target(run, new, plan.rounds.target_size - _train_size(dataset), plan.seed, round_number)
     return new
+
+
+def _measure(run: Run, plan: Plan, new: Stage, dataset: list[Stage], round_number: int) -> Stage:
+    """The new records, with what they do to diversity; none of them where the plan takes them back for it."""
+    wanted = plan.rounds.diversity
+    if wanted is None:
+        return new
+    device = plan.cluster.device
+    return stages.diversity(run, new, dataset, wanted, plan.dedup.semantic, device, plan.seed, round_number)
+
+
+def _why_too_narrow(plan: Plan, new: Stage, round_number: int) -> str | None:
+    """Why no round follows one that has passed a bound of diversity, in a sentence; None where one may."""
+    wanted = plan.rounds.diversity
+    found = stages.breached(new, wanted) if wanted else []
+    if wanted is None or not found:
+        return None
+    passed = f"round {round_number} has narrowed the training split: {'; '.join(map(str, found))}"
+    if wanted.on_breach == "take_back":
+        return f"{passed}; its records are in the ledger"
+    return passed if wanted.on_breach == "stop" else None
 
 
 def _clean(run: Run, plan: Plan, table: Stage, other: Stage | None, round_number: int) -> Stage:

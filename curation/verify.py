@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -36,8 +36,9 @@ from curation.dedupers.ngram import RUN_TEXTS, runs_of, words_of
 from curation.engine.journal import Journal
 from curation.engine.spending import DOLLAR, Amount, Budget, shown, spent
 from curation.engine.store import MANIFEST, Manifest, Stage, sha256_of
+from curation.exporters._forms import FILES, FORMS, Template, read_lines
 from curation.exporters.jsonl import unfold
-from curation.exporters.nemo import FILES
+from curation.exporters.preference import Preference
 from curation.report.finished import REFERENCE, Finished, batches
 from curation.stages import SPENDING
 from curation.stages.export import merged
@@ -105,6 +106,12 @@ class Evidence:
         rows = [batch.to_pandas() for batch in batches(self.run.dataset[0].parts, _LINEAGE)]
         table = pd.concat(rows or [pd.DataFrame(columns=list(_LINEAGE))], ignore_index=True)
         return table[table["origin"] == SEED].assign(file=lambda seeds: seeds["split"])
+
+    @cached_property
+    def exports(self) -> list[Stage]:
+        """The folders that were written for readers; one whose manifest can't be read has no files."""
+        blank = Manifest(stage="", round=0, signature="", rows_in=0, rows_out=0)
+        return [Stage(folder, Manifest.read(folder) or blank) for folder in self.run.exports]
 
     def path_of(self, split: str) -> Path:
         """The final file of a split."""
@@ -206,10 +213,10 @@ def strays(evidence: Evidence) -> Iterator[str]:
     """Readers take whatever lies in these folders: what this run did not write must not be there."""
     root = evidence.run.root
     known = set()
-    for folder in evidence.run.exports:
-        manifest = Manifest.read(folder)
-        known |= {folder / MANIFEST, *(folder / name for name in (manifest.files if manifest else ()))}
-    for top in ("final", "handoff"):
+    for stage in evidence.exports:
+        known |= {stage.folder / MANIFEST, *(stage.folder / name for name in stage.manifest.files)}
+    own = {stage.folder.relative_to(root).parts[0] for stage in evidence.exports}
+    for top in sorted({"final", "handoff", *own}):
         for path in _visible(root / top, "*"):
             if path.is_file() and path not in known:
                 yield evidence.shown(path)
@@ -228,7 +235,7 @@ def account(evidence: Evidence) -> Iterator[str]:
 
 
 def balance(evidence: Evidence) -> Iterator[str]:
-    """At each stage rows in = rows out + ledger, in the manifest and in the files."""
+    """At each stage and export rows in = rows out + ledger, in the manifest and in the files."""
     for stage in evidence.run.stages:
         manifest, name = stage.manifest, evidence.shown(stage.folder)
         rows = sum(_length(part) for part in stage.parts)
@@ -239,6 +246,11 @@ def balance(evidence: Evidence) -> Iterator[str]:
             yield f"{name}: {rows} rows in its files, {manifest.rows_out} in its manifest"
         if left != Counter(manifest.dropped):
             yield f"{name}: its files hold the departures {dict(left)}, its manifest {manifest.dropped}"
+    for stage in evidence.exports:
+        manifest, name = stage.manifest, evidence.shown(stage.folder)
+        left = Counter(_column(stage.left, "reason"))
+        if left != Counter(manifest.dropped) or manifest.rows_in != manifest.rows_out + left.total():
+            yield f"{name}: {manifest.rows_in} in, {manifest.rows_out} out, and in its ledger {dict(left)}"
 
 
 def flow(evidence: Evidence) -> Iterator[str]:
@@ -261,9 +273,10 @@ def flow(evidence: Evidence) -> Iterator[str]:
 
 
 def ledger(evidence: Evidence) -> Iterator[str]:
-    """`ledger/` is the copy of what the stages' `left-*` files hold."""
+    """`ledger/` is the copy of what the `left-*` files of stages and exports hold."""
     folder = evidence.run.root / "ledger"
-    stages = {_ledger_file(stage): stage for stage in evidence.run.stages if stage.manifest.dropped}
+    every = [*evidence.run.stages, *evidence.exports]
+    stages = {_ledger_file(evidence, stage): stage for stage in every if stage.manifest.dropped}
     for name in sorted({path.name for path in folder.glob("*.parquet")} ^ set(stages)):
         yield f"ledger/{name} {'is missing' if name in stages else 'belongs to no stage of this run'}"
     for name, stage in stages.items():
@@ -419,22 +432,46 @@ def against(evidence: Evidence) -> Iterator[str]:
 
 
 def handoff(evidence: Evidence) -> Iterator[str]:
-    """What trainers read holds the splits' own records, in the form that all of them read."""
+    """Each record of `final/` is one example in each form of a task, or in the ledger; nothing else is an example."""
+    tasks = {stage.folder: stage for stage in evidence.exports if "template" in stage.manifest.settings}
+    for task in evidence.run.plan["tasks"]:
+        if evidence.run.root / "handoff" / task["name"] not in tasks:
+            yield f"handoff/{task['name']} is missing, or its manifest names no template"
     splits = dict(zip(evidence.final["id"], evidence.final["file"], strict=True))
-    for folder in evidence.run.exports:
-        if folder.name != "nemo":
-            continue
-        manifest = Manifest.read(folder)
-        expected = manifest.settings["splits"] if manifest else {}
-        for split, name in FILES.items():
-            path = folder / f"{name}.jsonl"
-            seen: set[str] = set()
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
-                    for fault in _example_faults(line, split, splits, seen):
-                        yield f"{evidence.shown(path)}:{number} {fault}"
-            if len(seen) != expected.get(split):
-                yield f"{evidence.shown(path)} has {len(seen)} examples, its manifest {expected.get(split)}"
+    for stage in tasks.values():
+        refused = dict(zip(_column(stage.left, "id"), _column(stage.left, "reason"), strict=True))
+        for identifier in refused.keys() - splits.keys():
+            yield f"{evidence.shown(stage.folder)}: {identifier} in its ledger is no record of final/"
+        for split in SPLITS:
+            yield from _split_faults(evidence, stage, split, refused, splits)
+        yield from _length_faults(evidence, stage)
+
+
+def preference(evidence: Evidence) -> Iterator[str]:
+    """A pair is of two records that were written from one human record of train; no record has pairs in both files."""
+    folders = [stage.folder for stage in evidence.exports if stage.manifest.stage == Preference.folder]
+    if not folders:
+        raise _NothingToProveError("the plan asks for none")
+    final = evidence.final[evidence.final["file"] == "train"]
+    parents = dict(zip(final["id"], final["parent_id"], strict=True))
+    people = set(final.loc[final["origin"] == HUMAN, "id"])
+    left = [path for stages in evidence.run.rounds[1:] for stage in stages for path in stage.left]
+    departed = dict(zip(_column(left, "id"), _column(left, "parent_id"), strict=True))
+    seen: set[str] = set()
+    places: dict[str, str] = {}
+    for path in sorted(folders[0].glob("*.jsonl")):
+        for number, pair in enumerate(read_lines(path), 1):
+            parent, where = pair["parent_id"], f"{evidence.shown(path)}:{number}"
+            chosen, rejected = pair["chosen_id"], pair["rejected_id"]
+            if parent not in people or places.setdefault(parent, path.name) != path.name:
+                yield f"{where} is of {parent}, which is no human record of train, or has pairs in both files"
+            if parents.get(chosen) != parent or {**departed, **parents}.get(rejected) != parent:
+                yield f"{where} is of {chosen} and {rejected}, which were not written from {parent}"
+            if pair["score_chosen"] < pair["score_rejected"] or pair["chosen"] == pair["rejected"]:
+                yield f"{where} prefers what is graded lower, or says the same"
+            if pair["id"] in seen:
+                yield f"{where} has the id of another pair, {pair['id']}"
+            seen.add(pair["id"])
 
 
 def bill(evidence: Evidence) -> Iterator[str]:
@@ -458,9 +495,9 @@ CHECKS: Mapping[str, Check] = {
     "every file has the checksum of its manifest": checksums,
     "final and handoff hold no other files": strays,
     "run.json tells what the manifests tell": account,
-    "at every stage, rows in = rows out + rows in the ledger": balance,
+    "at every stage and export, rows in = rows out + rows in the ledger": balance,
     "every stage took in what the one before it handed on": flow,
-    "the ledger holds what left the stages, and nothing else": ledger,
+    "the ledger holds what left the stages and the exports, and nothing else": ledger,
     "final holds the records of the last stages, byte for byte": content,
     "ids are unique and in order": ids,
     "every record that came in or was asked for is in final or in the ledger": totals,
@@ -469,7 +506,8 @@ CHECKS: Mapping[str, Check] = {
     "no exact duplicates lie in two splits": exact,
     "no near duplicates lie in two splits": near,
     "no record says what a record of the other set says": against,
-    "the hand-off holds the splits' own records, as trainers read them": handoff,
+    "the hand-off holds the splits' own records once in each form, or the ledger does": handoff,
+    "preference pairs are of two records written from one human record of train": preference,
     "what models were paid is logged, and within the budget": bill,
 }
 """What is proved, in the order in which it is printed."""
@@ -511,8 +549,8 @@ def _parents(evidence: Evidence, stage: Stage) -> Iterator[str]:
             yield f"{evidence.shown(stage.folder)}: {identifier} is no human record of train, or was drawn twice"
 
 
-def _ledger_file(stage: Stage) -> str:
-    return f"{stage.folder.parent.name}-{stage.folder.name}.parquet"
+def _ledger_file(evidence: Evidence, stage: Stage) -> str:
+    return f"{'-'.join(stage.folder.relative_to(evidence.run.root).parts[-2:])}.parquet"
 
 
 def _entries(files: Sequence[Path]) -> Counter[tuple[str, str]]:
@@ -631,7 +669,38 @@ def _against_keys(rows: pd.DataFrame, plan: Mapping[str, Any]) -> list[set[str]]
     return found
 
 
-def _example_faults(line: bytes, split: str, splits: Mapping[str, str], seen: set[str]) -> Iterable[str]:
+def _split_faults(
+    evidence: Evidence, stage: Stage, split: str, refused: Mapping[str, str], splits: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong with a task's files of a split: its examples are made once more, and kept as hashes."""
+    told = stage.manifest.settings["template"]
+    template = Template(told["name"], told["prompt"], tuple(told["input"]), told["output"])
+    expected: dict[str, dict[str, str]] = {form: {} for form in FORMS}
+    for rows in _batches(evidence.path_of(split)):
+        for row in rows.to_dict("records"):
+            identifier, is_whole = row["id"], template.missing(row) is None
+            if is_whole == (refused.get(identifier) == "incomplete"):
+                yield f"{evidence.shown(stage.folder)}: {identifier} lacks no text, or is not in the ledger for it"
+            if is_whole and identifier not in refused:
+                expected["chat"][identifier] = digest(to_json(template.chat(row)))
+                expected["nemo"][identifier] = digest(to_json(template.example(row)))
+    for form, due in expected.items():
+        path = stage.folder / form / f"{FILES[split]}.jsonl"
+        seen: set[str] = set()
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                for fault in _example_faults(line, form, split, due, splits, seen):
+                    yield f"{evidence.shown(path)}:{number} {fault}"
+        for identifier in due.keys() - seen:
+            yield f"{evidence.shown(path)}: record {identifier} is missing"
+        if len(seen) != stage.manifest.settings["splits"].get(split):
+            told_of = stage.manifest.settings["splits"].get(split)
+            yield f"{evidence.shown(path)} has {len(seen)} examples, its manifest {told_of}"
+
+
+def _example_faults(
+    line: bytes, form: str, split: str, due: Mapping[str, str], splits: Mapping[str, str], seen: set[str]
+) -> Iterator[str]:
     """What is wrong with one line of a hand-off file; notes its id in `seen`."""
     if not line.isascii() or not line.endswith(b"\n"):
         yield "is not ASCII, or is cut"
@@ -640,19 +709,56 @@ def _example_faults(line: bytes, split: str, splits: Mapping[str, str], seen: se
     except ValueError:
         yield "is no JSON" if line.strip() else "is blank"
         return
-    if not isinstance(example, dict) or sorted(example) != ["id", "input", "output"]:
-        yield "has not exactly the keys input, output and id"
+    if fault := _form_fault(example, form):
+        yield fault
         return
-    if not all(isinstance(value, str) and value.strip() for value in example.values()):
-        yield f"({example['id']}) has a null or an empty text"
+    identifier = example["id"]
+    if identifier in seen:
+        yield f"({identifier}) stands here twice"
+    seen.add(identifier)
+    if splits.get(identifier) != split:
+        yield f"({identifier}) is no record of {split} in final/"
+    elif identifier not in due:
+        yield f"({identifier}) is in the ledger as well"
+    elif digest(to_json(example)) != due[identifier]:
+        yield f"({identifier}) is not what its record says"
+
+
+_KEYS = {"chat": ["id", "messages"], "nemo": ["id", "input", "output"]}
+_ROLES = ["system", "user", "assistant"]
+
+
+def _form_fault(example: Any, form: str) -> str | None:
+    """What a reader of the form would stumble over."""
+    if not isinstance(example, dict) or sorted(example) != _KEYS[form] or not isinstance(example["id"], str):
+        return f"has not exactly the keys {', '.join(_KEYS[form])}"
+    texts = [example["id"], example.get("input", "-"), example.get("output", "-")]
+    if form == "chat":
+        turns = example["messages"]
+        if not isinstance(turns, list) or [turn.get("role") for turn in turns if isinstance(turn, dict)] != _ROLES:
+            return f"({example['id']}) is no chat of system, user and assistant"
+        texts = [turn.get("content") for turn in turns]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        return f"({example['id']}) has a null or an empty text"
+    if form == "nemo" and example["input"] != example["input"].rstrip():
+        return f"({example['id']}) ends its input with white space"
+    return None
+
+
+def _length_faults(evidence: Evidence, stage: Stage) -> Iterator[str]:
+    """Where a tokenizer has counted, nothing that is there is over length, and everything is that left for it."""
+    plan = evidence.run.plan["handoff"]
+    if not plan["tokenizer"]:
         return
-    if example["input"] != example["input"].rstrip():
-        yield f"({example['id']}) ends its input with white space"
-    if example["id"] in seen:
-        yield f"({example['id']}) stands here twice"
-    if splits.get(example["id"]) != split:
-        yield f"({example['id']}) is no record of {split} in final/"
-    seen.add(example["id"])
+    stats = orjson.loads((stage.folder / "token_stats.json").read_bytes())
+    for name, split in stats["splits"].items():
+        if split["examples"] and split["example"]["max"] > plan["max_tokens"]:
+            yield f"{evidence.shown(stage.folder)}: {name} has an example of {split['example']['max']} tokens"
+    for identifier, reason, score in zip(
+        *(_column(stage.left, name) for name in ("id", "reason", "score")), strict=True
+    ):
+        if reason == "over_length" and score <= plan["max_tokens"]:
+            yield f"{evidence.shown(stage.folder)}: {identifier} left with {score:.0f} tokens"
 
 
 if __name__ == "__main__":

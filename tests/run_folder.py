@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -19,7 +19,6 @@ from curation.config import Plan, dump
 from curation.core.contracts import Completion, Usage
 from curation.core.pairs import compared_texts
 from curation.core.records import Record, child, frame, human, seed_of, to_json, unit_interval
-from curation.core.registry import Spec
 from curation.core.vectors import VectorCache, Vectors, hash_of
 from curation.engine import ledger
 from curation.engine.lift import Outcome, Work, adopt, run_partition
@@ -28,6 +27,7 @@ from curation.engine.run import Run, columns_of, read_part
 from curation.engine.spending import DOLLAR
 from curation.engine.store import Manifest, Stage, Store, write_durably, write_json
 from curation.job import collect_ledger
+from curation.rounds import exporters
 from curation.stages._remove import Remove, write_verdicts
 from curation.stages.against import MATCHES
 from curation.stages.dedup import PAIRS
@@ -118,49 +118,56 @@ class _NoCluster:
         """Nobody reports."""
 
 
-def finished_run(root: Path, rounds: int = 2) -> Path:
-    """A sound run in `root`: stages, ledger, final, handoff, embeddings, journal, plan and `run.json`.
+def finished_run(
+    root: Path, rounds: int = 2, handoff: Mapping[str, Any] | None = None, mute: Collection[int] = ()
+) -> Path:
+    """A sound run in `root`: stages, ledger, final, handoff, preference, embeddings, journal, plan and `run.json`.
+
+    Args:
+        handoff: what the plan says of it.
+        mute: numbers of records without an answer.
 
     Returns:
         `root`.
     """
     build = Builder(root)
-    dataset = [_source(build)]
+    dataset = [_source(build, mute)]
     for number in range(1, rounds + 1):
         dataset.append(_round(build, dataset, number))
-    plan = _plan(rounds)
+    plan = _plan(rounds, handoff or {})
     write_durably(root / "plan.yaml", dump(plan).encode())
     ended = f"{rounds} of {rounds} rounds are done" if rounds else "no synthetic data: 0 rounds were asked for"
-    finish(build, dataset, ended)
+    finish(build, dataset, ended, plan)
     return root
 
 
-def finish(build: Builder, dataset: Sequence[Stage], ended: str) -> None:
+def finish(build: Builder, dataset: Sequence[Stage], ended: str, plan: Plan) -> None:
     """What a run leaves beside its stages."""
-    run = Run(build.store, cast(Any, _NoCluster()), Progress(StringIO()))
-    specs = [Spec("exporter", "jsonl", {}), *(Spec("exporter", "nemo", {"task": task}) for task in ("title", "qa"))]
-    exports = export(run, dataset, specs)
+    run = Run(build.store, cast(Any, _NoCluster()), Progress(StringIO()), stages=build.stages)
+    exports = export(run, dataset, exporters(plan), plan)
     write_vectors(build.root, dataset)
-    collect_ledger(build.store, build.stages)
+    collect_ledger(build.store, [*build.stages, *(Stage(build.root / found.stage, found) for found in exports)])
     _write_journal(build.root)
     value = summary.summarize(build.root, build.stages, exports, ended)
     write_json(build.root / "run.json", value | {"finished": "2026-01-02T03:04:05+00:00"})
 
 
-def _plan(rounds: int) -> Plan:
+def _plan(rounds: int, handoff: Mapping[str, Any]) -> Plan:
     values = {
         "source": {"name": "sample"},
         "clean": [],
         "against": {"input": ["bench.jsonl"], "threshold": None},
         "rounds": {"count": rounds, "ratio": 0.25},
         "generation": {"generator": {"name": "noise", "arguments": {"variants": 2}}, "critic": None},
+        "handoff": dict(handoff),
+        "exporters": ["preference"],
     }
     return Plan.model_validate(values)
 
 
-def _source(build: Builder) -> Stage:
+def _source(build: Builder, mute: Collection[int]) -> Stage:
     """Round 0, up to the split."""
-    rows = [_record(number) for number in range(40)]
+    rows = [{**_record(number), **({"answer": None} if number in mute else {})} for number in range(40)]
     build.stage("05-reference", 0, [frame(_benchmark())], lambda _folder: _keep)
     read = build.stage("10-read", 0, [frame(rows[:20]), frame(rows[20:])], lambda _folder: _read)
     clean = build.remove(
@@ -296,7 +303,8 @@ def _benchmark() -> list[Record]:
 def _child(parent: Record, index: int, number: int) -> Record:
     question = parent["question"].replace("We never put", "nobody put").replace("Is that right", "Is this true")
     strategy = "noise:typos" if index else "noise:context"
-    draft = {"question": f"Hello. {question} Thanks {number}.{index}", "strategy": strategy}
+    answer = parent["answer"] + index * f" That is all, {number}."
+    draft = {"question": f"Hello. {question} Thanks {number}.{index}", "answer": answer, "strategy": strategy}
     grade = round(2 * unit_interval(parent["id"], index, number), 3)
     scores = {"copy_distance": grade / 4, "relevance": 1 - grade / 5}
     return {**child(parent, index, number, draft), "scores": to_json(scores), "answer_score": grade}

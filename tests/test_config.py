@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from curation.config import Plan, dump, key_variable, load
 from curation.core.errors import PlanError
+from curation.rounds import exporters
+from tests.models.tiny_llama import write_tiny_llama
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -73,6 +75,31 @@ def test_all_faults_are_told_at_once_with_the_nearest_spelling() -> None:
     assert len(faults) == 9
 
 
+RULES = {"sourced": {"citations": 1}, "court": {"field": "court", "one_of": ["us"], "optional": True}}
+
+
+def test_a_step_may_be_rules_by_name() -> None:
+    plan = load(overrides=[f"clean=[{{validate: {RULES}}}]"])
+    assert plan.clean[0].rules == RULES
+    assert Plan.model_validate(yaml.safe_load(dump(plan))) == plan
+
+
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ("{validate: {a: {citation: 1}}}", "clean.0.validate: rule 'a' has no 'citation'. Did you mean 'citations'?"),
+        ("{validate: {}}", "clean.0.validate: rules are named objects, at least one"),
+        ("{validate: {a: {min_words: 1}}, fields: [answer]}", "clean.0: 'validate' takes neither 'fields' nor"),
+        ("{valdate: {a: {min_words: 1}}}", "clean.0.valdate: there is no such field. Did you mean 'validate'?"),
+        ("{modifier: html}", "clean.0: a modifier needs 'fields'"),
+        ("{modifier: html, filter: refusal, fields: [answer]}", "clean.0: give one of 'modifier', 'filter' and"),
+        ("{fields: [answer]}", "clean.0: give one of 'modifier', 'filter' and 'validate'"),
+    ],
+)
+def test_faults_of_a_step(step: str, fault: str) -> None:
+    assert fault in faults_of(f"clean=[{step}]")[0]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -128,6 +155,11 @@ def test_an_endpoint_may_be_given_with_its_route() -> None:
 def test_an_endpoint_for_a_model_that_has_none_is_a_fault() -> None:
     (fault,) = faults_of("generation.teacher={kind: scripted, endpoint: 'http://localhost:1/v1'}")
     assert "a model of kind 'scripted' has no endpoint" in fault
+
+
+def test_a_size_is_reached_by_a_threshold_which_clusters_do_not_follow() -> None:
+    (fault,) = faults_of("dedup.semantic={at_most: 10, engine: rapids}")
+    assert "at_most is what engine 'torch' alone can" in fault
 
 
 def test_an_endpoint_that_is_no_address_is_a_fault() -> None:
@@ -328,3 +360,49 @@ def test_manners_alone_leave_the_default_models_what_they_are() -> None:
         {"generation": {"teacher": {"timeout": 5}, "teachers": [{"endpoint": "http://one/v1"}]}}
     )
     assert several.generation.teachers[0].model is None
+
+
+def test_a_task_is_named_or_described() -> None:
+    own = "{name: sum, prompt: S, input: [answer], output: title}"
+    plan = load(overrides=[f"tasks=[title, {{name: qa, prompt: 'Say:'}}, {own}]"])
+    title, answers, summary = plan.tasks
+    assert (title.input, title.output) == (["question"], "title")
+    assert (answers.prompt, answers.input) == ("Say:", ["context", "title", "question"])
+    assert summary.model_dump() == {"name": "sum", "prompt": "S", "input": ["answer"], "output": "title"}
+    arguments = [spec.arguments for spec in exporters(plan)[1:]]
+    assert [argument["task"] for argument in arguments] == ["title", "qa", "sum"]
+    assert all(spec.create().folder for spec in exporters(plan))
+    assert Plan.model_validate(yaml.safe_load(dump(plan))) == plan
+
+
+@pytest.mark.parametrize(
+    ("task", "fault"),
+    [
+        ("titel", "tasks.0: there is no task 'titel'. Did you mean 'title'? There are: title, qa;"),
+        ("{name: a b, prompt: p, input: [question], output: answer}", "tasks.0: 'a b' can't name a folder"),
+        ("{name: x, prompt: p, input: [quest], output: answer}", "tasks.0: task 'x': there is no text 'quest'"),
+        ("{name: x, input: [question], output: answer}", "tasks.0.prompt: field required"),
+        ("qa, qa", "tasks: there are 2 tasks 'qa'"),
+    ],
+)
+def test_a_task_that_can_not_be_asked(task: str, fault: str) -> None:
+    assert any(line.startswith(fault) for line in faults_of(f"tasks=[{task}]"))
+
+
+def test_a_tokenizer_is_tried_before_the_run(tmp_path: Path) -> None:
+    (fault,) = faults_of(f"handoff.tokenizer={tmp_path / 'none'}")
+    assert "is not a folder; a tokenizer is never downloaded" in fault
+    (fault,) = faults_of(f"handoff.tokenizer={tmp_path}")
+    assert fault.startswith(f"handoff.tokenizer: {tmp_path} holds no tokenizer that can be read")
+    write_tiny_llama(tmp_path, "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}")
+    (fault,) = faults_of(f"handoff.tokenizer={tmp_path}")
+    assert fault == f"handoff.tokenizer: {tmp_path}: the chat template takes no system message (no system)"
+    write_tiny_llama(tmp_path)
+    assert load(overrides=[f"handoff.tokenizer={tmp_path}"]).handoff.tokenizer == str(tmp_path)
+
+
+def test_exporters_are_tried_before_the_run() -> None:
+    (fault,) = faults_of("exporters=[{name: preference, arguments: {min_margin: -1}}]")
+    assert fault == "exporters: exporter 'preference': min_margin is 0 or more, not -1"
+    assert faults_of("exporters=[{name: handoff, arguments: {task: qa}}]") == ["two exporters write handoff/qa/"]
+    assert len(exporters(load(overrides=["exporters=[preference, instructions]"]))) == 5

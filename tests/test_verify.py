@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from curation.core.vectors import VectorCache, hash_of, take
 from curation.engine.lift import write_parquet
 from curation.engine.store import sha256_of, write_json
 from curation.verify import CHECKS, SHOWN, Finding, main, verify
+from tests.models.tiny_llama import write_tiny_llama
 from tests.run_folder import finished_run
 
 CLEAN = Path("stages/round-00/40-clean")
+ROLES = ("system", "user", "assistant")
 
 
 @pytest.fixture(scope="module")
@@ -129,20 +132,22 @@ class TestFiles:
         (run / name).unlink()
         assert f"{name} is missing" in failing(run)["checksums"]
 
-    @pytest.mark.parametrize("folder", [str(CLEAN), "handoff/qa/nemo"])
+    @pytest.mark.parametrize("folder", [str(CLEAN), "handoff/qa", "preference"])
     def test_a_manifest_is_gone(self, run: Path, folder: str) -> None:
         (run / folder / "manifest.json").unlink()
         assert f"{folder}/manifest.json is missing or damaged" in failing(run)["checksums"]
 
-    @pytest.mark.parametrize("name", ["final/train-old.jsonl", "handoff/qa/nemo/training.jsonl.idx.npy"])
+    @pytest.mark.parametrize(
+        "name", ["final/train-old.jsonl", "handoff/qa/nemo/training.jsonl.idx.npy", "preference/x"]
+    )
     def test_a_file_of_another_run_lies_there(self, run: Path, name: str) -> None:
         (run / name).write_bytes(b"{}\n")
         assert list(found := failing(run)) == ["strays"]
         assert name in found["strays"]
 
     def test_a_folder_that_this_run_did_not_write_lies_there(self, run: Path) -> None:
-        shutil.copytree(run / "handoff/qa", run / "handoff/chat")
-        assert "handoff/chat/nemo/test.jsonl" in failing(run)["strays"]
+        shutil.copytree(run / "handoff/qa/nemo", run / "handoff/old/nemo")
+        assert "handoff/old/nemo/test.jsonl" in failing(run)["strays"]
 
     def test_hidden_files_are_nobodys_business(self, run: Path) -> None:
         (run / "final/.train.jsonl.tmp").write_bytes(b"{")
@@ -247,8 +252,9 @@ class TestFinal:
     def test_a_text_has_changed(self, run: Path) -> None:
         before = change(run / self.train, 4, answer="No.")
         republish(run / "final")
-        assert list(found := failing(run)) == ["content"]
+        assert list(found := failing(run)) == ["content", "handoff"]
         assert f"record {before['id']} is not what the stages made of it" in found["content"]
+        assert f"({before['id']}) is not what its record says" in found["handoff"]
 
     def test_a_record_is_of_no_stage(self, run: Path) -> None:
         rows = lines(run / self.test)
@@ -379,10 +385,7 @@ class TestNearDuplicates:
 
 
 class TestHandoff:
-    path = Path("handoff/qa/nemo/training.jsonl")
-
-    def first(self, root: Path) -> str:
-        return str(lines(root / self.path)[0]["id"])
+    path, chats = Path("handoff/qa/nemo/training.jsonl"), Path("handoff/qa/chat/training.jsonl")
 
     @pytest.mark.parametrize(
         ("columns", "fault"),
@@ -391,8 +394,9 @@ class TestHandoff:
             ({"output": " "}, "has a null or an empty text"),
             ({"input": "ANSWER: "}, "ends its input with white space"),
             ({"output": "naïve"}, "is not ASCII"),
-            ({"score": 1}, "has not exactly the keys input, output and id"),
+            ({"score": 1}, "has not exactly the keys id, input, output"),
             ({"id": "law-9999"}, "(law-9999) is no record of train"),
+            ({"input": "Answer: ANSWER:"}, "is not what its record says"),
         ],
     )
     def test_an_example_is_not_as_trainers_read_it(self, run: Path, columns: dict[str, Any], fault: str) -> None:
@@ -400,6 +404,28 @@ class TestHandoff:
         found = failing(run)
         assert f"{self.path}:1 " in found["handoff"]
         assert fault in found["handoff"]
+
+    @pytest.mark.parametrize(
+        ("messages", "fault"),
+        [
+            (None, "is no chat of system, user and assistant"),
+            ([], "is no chat of system, user and assistant"),
+            ([{"role": "user", "content": "a"}], "is no chat of system, user and assistant"),
+            ([{"role": role, "content": role.strip("s")} for role in ("system", "user", "s")], "is no chat of"),
+            (
+                [{"role": role, "content": " "} for role in ("system", "user", "assistant")],
+                "has a null or an empty text",
+            ),
+            (
+                [{"role": role, "content": "a"} for role in ("system", "user", "assistant")],
+                "is not what its record says",
+            ),
+        ],
+    )
+    def test_a_chat_is_not_as_trainers_read_it(self, run: Path, messages: Any, fault: str) -> None:
+        change(run / self.chats, 2, messages=messages)
+        assert fault in failing(run)["handoff"]
+        assert f"{self.chats}:3 " in failing(run)["handoff"]
 
     @pytest.mark.parametrize(("line", "fault"), [(b"\n", "is blank"), (b"{\n", "is no JSON"), (b"{}", "or is cut")])
     def test_a_line_is_no_example(self, run: Path, line: bytes, fault: str) -> None:
@@ -413,13 +439,110 @@ class TestHandoff:
         assert f"({rows[0]['id']}) stands here twice" in failing(run)["handoff"]
 
     def test_an_example_is_missing(self, run: Path) -> None:
-        write(run / self.path, lines(run / self.path)[1:])
-        assert f"{self.path} has 28 examples, its manifest 29" in failing(run)["handoff"]
+        gone, *others = lines(run / self.path)
+        write(run / self.path, others)
+        found = failing(run)["handoff"]
+        assert f"{self.path}: record {gone['id']} is missing" in found
+        assert f"{self.path} has 28 examples, its manifest 29" in found
 
     def test_an_example_is_of_the_test_split(self, run: Path) -> None:
         rows, held_out = lines(run / self.path), lines(run / "handoff/qa/nemo/test.jsonl")
         write(run / self.path, [*rows[:-1], held_out[0]])
         assert f"({held_out[0]['id']}) is no record of train" in failing(run)["handoff"]
+
+    def test_a_task_of_the_plan_has_no_folder(self, run: Path) -> None:
+        account = orjson.loads((run / "run.json").read_bytes())
+        account["exports"] = [entry for entry in account["exports"] if entry["stage"] != "handoff/title"]
+        write_json(run / "run.json", account)
+        assert "handoff/title is missing" in failing(run)["handoff"]
+
+
+class TestRefused:
+    """What a form can't take is in the ledger instead."""
+
+    folder = Path("handoff/qa")
+
+    @pytest.fixture
+    def short(self, tmp_path: Path) -> Path:
+        """A run with a record without an answer, and a tokenizer that finds some examples too long."""
+        write_tiny_llama(tmp_path / "tokenizer")
+        return finished_run(tmp_path / "run", 0, {"tokenizer": str(tmp_path / "tokenizer"), "max_tokens": 560}, (1, 2))
+
+    def entries(self, root: Path) -> pd.DataFrame:
+        return pd.read_parquet(root / self.folder / "left-00000.parquet")
+
+    def test_all_of_it_is_accounted_for(self, short: Path) -> None:
+        assert failing(short) == {}
+        entries = self.entries(short)
+        assert Counter(entries["reason"]) == {"incomplete": 2, "over_length": 8}
+        assert (entries["stage"] == "handoff/qa").all()
+        assert (entries.loc[entries["reason"] == "over_length", "score"] > 560).all()
+        pd.testing.assert_frame_equal(pd.read_parquet(short / "ledger/handoff-qa.parquet"), entries)
+
+    @pytest.mark.parametrize(
+        ("columns", "fault"),
+        [
+            ({"reason": "incomplete"}, "lacks no text, or is not in the ledger for it"),
+            ({"id": "law-9999"}, "law-9999 in its ledger is no record of final/"),
+            ({"score": 9.0}, "left with 9 tokens"),
+        ],
+    )
+    def test_an_entry_is_wrong(self, short: Path, columns: dict[str, Any], fault: str) -> None:
+        entries = self.entries(short)
+        place = entries.index[entries["reason"] == "over_length"][0]
+        entries.loc[place, list(columns)] = list(columns.values())
+        write_parquet(short / self.folder / "left-00000.parquet", entries, LEDGER_SCHEMA)
+        found = failing(short)
+        assert fault in found["handoff"]
+        assert "ledger/handoff-qa.parquet" in found["ledger"]
+
+    def test_an_entry_is_missing(self, short: Path) -> None:
+        entries = self.entries(short)
+        write_parquet(short / self.folder / "left-00000.parquet", entries[1:], LEDGER_SCHEMA)
+        found = failing(short)
+        assert "handoff/qa: 29 in, 19 out, and in its ledger" in found["balance"]
+        assert str(entries["id"][0]) in found["handoff"]
+
+    def test_an_example_is_in_the_ledger_as_well(self, short: Path) -> None:
+        path = short / self.folder / "left-00000.parquet"
+        kept = lines(short / self.folder / "nemo/training.jsonl")[0]["id"]
+        entries = self.entries(short)
+        write_parquet(path, entries.assign(id=[*entries["id"][:-1], kept]), LEDGER_SCHEMA)
+        found = failing(short)["handoff"]
+        assert f"({kept}) is in the ledger as well" in found
+        assert f"record {entries['id'].iloc[-1]} is missing" in found
+
+    def test_an_example_is_too_long(self, short: Path) -> None:
+        path = short / self.folder / "token_stats.json"
+        stats = orjson.loads(path.read_bytes())
+        stats["splits"]["training"]["example"]["max"] = 561
+        write_json(path, stats)
+        assert f"{self.folder}: training has an example of 561 tokens" in failing(short)["handoff"]
+
+
+class TestPreference:
+    path = Path("preference/training.jsonl")
+
+    @pytest.mark.parametrize(
+        ("columns", "fault"),
+        [
+            ({"parent_id": "law-9999"}, "is of law-9999, which is no human record of train"),
+            ({"chosen_id": "law-9999"}, "were not written from"),
+            ({"rejected_id": "law-9999"}, "were not written from"),
+            ({"score_chosen": -9}, "prefers what is graded lower"),
+        ],
+    )
+    def test_a_pair_is_not_of_one_record(self, run: Path, columns: dict[str, Any], fault: str) -> None:
+        change(run / self.path, 0, **columns)
+        assert f"{self.path}:1 " in failing(run)["preference"]
+        assert fault in failing(run)["preference"]
+
+    def test_a_record_has_pairs_in_both_files(self, run: Path) -> None:
+        pair = lines(run / self.path)[0]
+        write(run / "preference/validation.jsonl", [pair])
+        found = failing(run)["preference"]
+        assert "or has pairs in both files" in found
+        assert f"has the id of another pair, {pair['id']}" in found
 
 
 class TestBill:
@@ -441,11 +564,11 @@ class TestBill:
 def test_a_line_names_the_first_faults_and_counts_the_rest(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / "handoff/qa/nemo/training.jsonl"
     write(path, [{**row, "output": None} for row in lines(path)])
-    republish(path.parent)
+    republish(path.parents[1])
     assert main([str(run)]) == 1
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL"))
     assert line.count("has a null") == SHOWN
-    assert line.endswith("and 25 more")
+    assert line.endswith("and 54 more")
 
 
 def test_findings_are_what_the_lines_say() -> None:

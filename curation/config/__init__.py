@@ -16,8 +16,9 @@ from curation.config.curating import (
     SplitPlan,
 )
 from curation.config.generation import CriticPlan, GenerationPlan, ModelPlan, PricePlan
+from curation.config.handoff import HandoffPlan, TaskPlan
 from curation.config.loading import Flag, dump, key_variable, load
-from curation.config.plan import BalancePlan, BudgetPlan, ClusterPlan, Keys, Plan, RoundsPlan, TlsPlan
+from curation.config.plan import BalancePlan, BudgetPlan, ClusterPlan, DiversityPlan, Keys, Plan, RoundsPlan, TlsPlan
 from curation.config.section import Component, Section
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "Component",
     "CriticPlan",
     "DedupPlan",
+    "DiversityPlan",
     "ExactPlan",
     "Flag",
     "FuzzyPlan",
     "GenerationPlan",
+    "HandoffPlan",
     "Keys",
     "ModelPlan",
     "Plan",
@@ -43,6 +46,7 @@ __all__ = [
     "SemanticPlan",
     "SourcePlan",
     "SplitPlan",
+    "TaskPlan",
     "TlsPlan",
     "dump",
     "key_variable",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +22,12 @@ from curation.config.curating import (
     spec_of,
 )
 from curation.config.generation import GenerationPlan, ModelPlan
+from curation.config.handoff import HandoffPlan, TaskPlan
 from curation.config.section import Component, Section, raise_faults
 from curation.core import registry
+from curation.core.diversity import MORE_IS_VARIED
+from curation.core.errors import PlanError
+from curation.exporters._forms import BUILT_IN
 
 
 class TlsPlan(Section):
@@ -92,6 +98,32 @@ class BalancePlan(Section):
     max_parents: int = Field(100, ge=1)
 
 
+class DiversityPlan(Section):
+    """How varied the training split has to stay, as measured after each round; without bounds it is only told.
+
+    A bound is the lowest value of a measure where more means more varied, else the highest (`core.diversity`). It is
+    held against the training split, by a sample of it, and passed by a round that leaves it worse than it was. Such a
+    round is the last one: it stays, or its records leave again (`take_back`); or the run only tells (`report`).
+    """
+
+    bounds: dict[str, float] = {}
+    on_breach: Literal["stop", "take_back", "report"] = "stop"
+
+    @field_validator("bounds")
+    @classmethod
+    def _of_measures(cls, value: dict[str, float]) -> dict[str, float]:
+        known = list(MORE_IS_VARIED)
+        raise_faults(
+            [
+                f"there is no measure '{name}'.{registry.nearest(name, known)} There are: {', '.join(known)}"
+                for name in value
+                if name not in known
+            ]
+            + [f"the bound of {name} is no number" for name, bound in value.items() if not math.isfinite(bound)]
+        )
+        return value
+
+
 class RoundsPlan(Section):
     """How often to generate, and when to stop. With `balance`, `ratio` and `min_gain` say nothing."""
 
@@ -100,6 +132,7 @@ class RoundsPlan(Section):
     target_size: int | None = Field(None, ge=1)
     min_gain: int = Field(1, ge=0)
     balance: BalancePlan | None = None
+    diversity: DiversityPlan | None = DiversityPlan()
 
     @model_validator(mode="after")
     def _balanced_to_what(self) -> RoundsPlan:
@@ -126,7 +159,8 @@ class Plan(Section):
     rounds: RoundsPlan = RoundsPlan()
     generation: GenerationPlan = Field(default_factory=GenerationPlan)
     budget: BudgetPlan = BudgetPlan()
-    tasks: list[Literal["title", "qa"]] = ["title", "qa"]
+    tasks: list[TaskPlan] = Field(default_factory=lambda: [TaskPlan.model_validate(name) for name in BUILT_IN])
+    handoff: HandoffPlan = HandoffPlan()
     exporters: list[Component] = []
 
     @model_validator(mode="before")
@@ -142,11 +176,30 @@ class Plan(Section):
             return values
         return {**values, "against": {**against, "threshold": semantic.threshold if semantic else None}}
 
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_told_apart(cls, value: list[TaskPlan]) -> list[TaskPlan]:
+        names = Counter(task.name for task in value)
+        raise_faults([f"there are {count} tasks '{name}'" for name, count in names.items() if count > 1])
+        return value
+
     @field_validator("exporters")
     @classmethod
     def _exporters_exist(cls, value: list[Component]) -> list[Component]:
         raise_faults([fault for exporter in value for fault in exporter.spec("exporter").faults()])
+        try:
+            for exporter in value:
+                exporter.spec("exporter").create()
+        except PlanError as error:  # of an argument's value: better told now than at the end of the run
+            raise_faults(error.faults)
         return value
+
+    @model_validator(mode="after")
+    def _exporters_write_apart(self) -> Plan:
+        own = [exporter.spec("exporter").create().folder for exporter in self.exporters]
+        folders = Counter(["final", *(f"handoff/{task.name}" for task in self.tasks), *own])
+        raise_faults([f"two exporters write {folder}/" for folder, count in folders.items() if count > 1])
+        return self
 
     @model_validator(mode="after")
     def _source_reads(self) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
@@ -232,21 +232,70 @@ class Critic(ABC):
         return 0.0
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A record that a form can't take: `reason` and the rest are the ledger's columns of that name."""
+
+    id: str
+    reason: str
+    field: str | None = None
+    score: float | None = None
+    bound: str | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an exporter's files were made of.
+
+    Args:
+        counts: records handed to `write`, by split, then by origin.
+        licenses: records by the license that their source names for them; those without one are not counted.
+        refused: records in the ledger, by reason.
+        run: what the plan and the run tell of how the records came about; empty unless `tells_run`.
+    """
+
+    counts: Mapping[str, Mapping[str, int]]
+    licenses: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Exporter(ABC):
     """Writes splits for those who train on them."""
 
     folder: str
-    """Where its files lie below the output folder, such as `final` or `handoff/qa/nemo`."""
+    """Where its files lie below the output folder, such as `final` or `handoff/qa`."""
     needs_left: ClassVar[bool] = False
     """Whether it writes new records as well that did not get into the dataset: then `write_left` is called."""
+    tells_run: ClassVar[bool] = False
+    """Whether `finish` tells how the records came about: then its files depend on the plan and the run's counts."""
+
+    def fingerprint(self) -> str:
+        """What its files depend on besides its source, its arguments and the records, such as a hash of a file."""
+        return ""
+
+    def refuse(self, rows: Sequence[Record]) -> list[Refusal]:
+        """The records among `rows` that this form can't take: they go to the ledger, and `write` never sees them."""
+        return []
 
     @abstractmethod
     def write(self, split: str, rows: Sequence[Record], folder: Path) -> int:
         """Appends `rows` (a batch of a split's records, in order of id; perhaps none) to the split's file in `folder`.
 
         Returns:
-            How many of them were written: one that lacks what this form needs is left out.
+            How many of them were written: one that this form is not for is left out.
         """
 
     def write_left(self, rows: Sequence[Record], folder: Path) -> None:  # noqa: B027 - most exporters write none
-        """Appends synthetic `rows` that left, as the ledger has them: stage by stage, in order of id within each."""
+        """Appends synthetic `rows` that left, as the ledger has them: stage by stage, in order of id within each.
+
+        Each has its reason in `records.REASON`.
+        """
+
+    def finish(self, folder: Path, exported: Exported) -> Mapping[str, Any]:
+        """Called once, after all rows: writes what tells of all of them.
+
+        Returns:
+            Plain values for the manifest's settings; `splits` in them stands for the counts that `write` answered with.
+        """
+        return {}

@@ -55,7 +55,7 @@ class Instructlab(Exporter):
             if not about.get("leaf") or not row["question"] or not row["answer"]:
                 continue
             kind = _KNOWLEDGE if about.get("kind") == _KNOWLEDGE else "skills"
-            line = json.dumps(self._conversation(row, about)) + "\n"  # ASCII: see the exporter `nemo`
+            line = json.dumps(self._conversation(row, about)) + "\n"  # ASCII: readers may take U+2028 for a line's end
             for path in (_messages(kind, folder), _node(about["leaf"], folder)):
                 with path.open("a", encoding="ascii") as file:
                     file.write(line)

@@ -18,6 +18,7 @@ from curation.core.records import HUMAN, SPLITS, SYNTHETIC, TEXT_COLUMNS, Record
 from curation.engine.store import Manifest, Stage, write_durably
 from curation.report import _text
 from curation.report._against import comparison
+from curation.report._diversity import diversity, mentions
 from curation.report._survey import MEASURED, SAMPLE, Survey, left_examples, rows_by_id, survey
 from curation.report._svg import Histogram
 from curation.report.finished import REFERENCE, Finished, batches
@@ -36,6 +37,7 @@ _STAGES: Final = {
     "parents": "parents drawn from train",
     "synthesize": "written and judged",
     "target": "cut to the target",
+    "diversity": "measured for diversity",
 }
 _MEANINGS: Final = {
     "unanswered": "nobody had answered the question",
@@ -54,6 +56,7 @@ _MEANINGS: Final = {
     "word_count": "too short or too long",
     "refusal": "the answer declines to answer",
     "missing_value": "nothing there for a filter to judge",
+    "invalid": "it does not keep a rule of the plan's validate",
     "component_error": "a modifier or filter could not work on it",
     "contaminated": "it says what a record of the other set says",
     "exact_duplicate": "a better record says the same, but for case, white space and punctuation at word ends",
@@ -63,9 +66,11 @@ _MEANINGS: Final = {
     "failed_rule": "its scores are what the plan's rule drops",
     "missing_variant": "the generator gave fewer new records than it was asked for",
     "unchanged": "the generator found nothing to change",
+    "changed_span": "the new question lost a number, a name or something else that must stay",
     "unreadable_reply": "the model's reply was not in the form asked for",
     "unreadable_score": "the critic's reply held no scores",
     "over_target": "the dataset already had the size asked for",
+    "low_diversity": "its round left the training split less varied than the plan allows, and was taken back",
 }
 
 
@@ -115,12 +120,19 @@ def _contents(done: Finished) -> dict[str, Any]:
         "against": comparison(done),
         "agreement": _agreement(done),
         "balance": _balance(done),
+        "diversity": diversity(done),
+        "mentions": mentions(done),
         "models": done.run.get("models", {}),
-        "exports": [(entry["stage"], entry["splits"]) for entry in done.run["exports"]],
+        "exports": [(entry["stage"], _exported(entry)) for entry in done.run["exports"]],
         "seconds": [(stage.manifest.round, stage.manifest.stage, stage.manifest.seconds) for stage in done.stages],
         "plan": done.plan_text,
         "versions": done.run.get("versions", {}),
     }
+
+
+def _exported(entry: dict[str, Any]) -> dict[str, int]:
+    """By split, what a folder holds; by reason, what is in the ledger instead."""
+    return {**entry["splits"], **{f"left ({reason})": count for reason, count in entry["dropped"].items()}}
 
 
 def _of_origin(facts: Survey, wanted: str) -> int:
