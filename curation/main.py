@@ -140,12 +140,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from curation.config import load
 
-    plan = load(options.config, _flags(options), options.overrides)
     if options.list is not None:
         from curation.catalog import catalog
 
-        print(catalog(options.list, plan if options.config else None))
+        named = options.config or options.overrides
+        print(catalog(options.list, load(options.config, (), options.overrides) if named else None))
         return 0
+    plan = load(options.config, _flags(options), options.overrides)
     keys = _keys(plan, options.api_key)
     from curation import job  # Dask and pandas: not before the plan is known to be sound
 

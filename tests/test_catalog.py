@@ -64,7 +64,7 @@ def test_so_do_critics_and_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "from curation.critics.heuristic import Heuristic\n"
         "from curation.exporters.jsonl import Jsonl\n"
         "class Strict(Heuristic):\n    pass\n"
-        "class Csv(Jsonl):\n    pass\n"
+        "class Csv(Jsonl):\n    folder = 'csv'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     plan = tmp_path / "plan.yaml"

@@ -60,7 +60,8 @@ def plan_for(output: Path, **rest: Any) -> Plan:
             "drop": "reward < 0",
         },
     }
-    return Plan.model_validate({**values, **rest})
+    values |= rest
+    return Plan.model_validate({**values, "rounds": {"diversity": None, **values["rounds"]}})
 
 
 def curate(client: Client, plan: Plan) -> tuple[rounds.Result, Run]:

@@ -172,7 +172,7 @@ def test_a_critic_that_cannot_score_is_named_and_what_others_said_is_kept() -> N
 
 def test_who_asks_nobody_fails_before_anyone_is_paid() -> None:
     model = Says("Score: 3")
-    long = WORDS | {"arguments": WORDS["arguments"] | {"max_characters": 5}}  # type: ignore[operator]  # both are dicts
+    long = {"name": "rules", "arguments": {"rules": {"brief": {"matches": "damage"}}, "max_characters": 5}}
     row = judged(panel_of(critics=[PAIR, long]), {"critics.0.judge": model})
     assert (row[REASON], row["bound"], model.asked) == ("unscorable", "rules", 0)
 
