@@ -83,6 +83,7 @@ bench: $(STAMP)  ## Run the benchmarks (minutes; see benchmarks/)
 	$(BIN)/python -m benchmarks.dedup.quality
 	$(BIN)/python -m benchmarks.dedup.fuzzy
 	$(BIN)/python -m benchmarks.noise.run
+	$(BIN)/python -m benchmarks.taxonomy.run tutorials/instructlab-taxonomy/taxonomy --each 20
 	$(BIN)/python -m benchmarks.sdg.run
 	$(BIN)/python -m benchmarks.sdg.caps
 	$(BIN)/python -m benchmarks.sdg.kills

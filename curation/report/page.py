@@ -265,7 +265,8 @@ def _families(done: Finished, facts: Survey) -> list[dict[str, Any]]:
 def _charts(facts: Survey) -> list[dict[str, Any]]:
     charts = []
     for name in MEASURED:
-        series = {origin: values for origin, values in facts.words[name].items() if values}
+        # Both, even if one is empty: the place of a series is its colour.
+        series = {origin: facts.words[name].get(origin, []) for origin in (HUMAN, SYNTHETIC)}
         charts.append({"title": f"Words in the {name}", "svg": Histogram(f"words of the {name}", series).svg()})
     for name, values in sorted(facts.scores.items()):
         title = f"New records: {_word(name)}"

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from curation.core.errors import InputError
-from curation.report.page import write_report
+from curation.core.records import HUMAN, SYNTHETIC
+from curation.report._survey import Survey
+from curation.report.page import _charts, write_report
 from tests.run_folder import finished_run
 
 VOID = {"meta", "br"}
@@ -160,6 +162,13 @@ def test_it_says_how_even_the_groups_are(tmp_path: Path, page: str) -> None:
     assert "by leaf. Their evenness is 0.722:" in found.text
     assert "arts/<b>1,2001,150401,200 refusal, 3 failed rule science30000" in found.text
     assert [value for name, value in found.attributes if name == "style" and value == "width:25.0%"]
+
+
+def test_new_records_have_their_colour_where_nobody_wrote_any() -> None:
+    facts = Survey(words={"question": {HUMAN: [], SYNTHETIC: [3, 4, 5]}, "answer": {HUMAN: [], SYNTHETIC: []}})
+    (chart,) = _charts(facts)
+    assert 'class="s1"' in chart["svg"]
+    assert 'class="s0"' not in chart["svg"]
 
 
 def test_a_run_without_rounds_says_why(tmp_path: Path) -> None:
