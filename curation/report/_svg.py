@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 340, 132
 _TOP, _BOTTOM = 6, 22
 _LABELS = 22  # more room above, where lines have labels
 _BINS = 24
+_GUTTER = 36  # left of the lines, for the numbers of their axis
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,82 @@ class Histogram:
         return lines
 
 
+@dataclass(frozen=True)
+class Lines:
+    """How values go on, one line a series. The page's style sheet says with `.l0`, `.l1`, … how each is drawn.
+
+    Args:
+        title: what is shown; read aloud by screen readers.
+        series: points (x, y), ordered by x, by the name of their series.
+        marks: horizontal lines, such as a value to compare with, by their label; the axis takes them in.
+    """
+
+    title: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
+    marks: Mapping[str, float] | None = None
+
+    def svg(self) -> Markup:
+        """The chart; nothing where there is no point."""
+        arrays = {name: np.asarray(points, dtype="float64") for name, points in self.series.items() if len(points)}
+        if not arrays:
+            return Markup("")
+        left, right = _around(np.concatenate([points[:, 0] for points in arrays.values()]), ends=True)
+        values = [points[:, 1] for points in arrays.values()]
+        low, high = _around(np.concatenate([*values, np.array(list((self.marks or {}).values()))]))
+        scale = _Scale(left, right, low, high)
+        parts = [*scale.axes(), *self._marks(scale), *self._drawn(arrays, scale)]
+        ends = ", ".join(f"{name} {number(points[0, 1])} to {number(points[-1, 1])}" for name, points in arrays.items())
+        return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+            WIDTH, HEIGHT, f"{self.title}: {ends}", Markup("").join(parts)
+        )
+
+    def _drawn(self, arrays: Mapping[str, Floats], scale: _Scale) -> list[Markup]:
+        drawn = []
+        for place, name in enumerate(self.series):
+            if name in arrays:
+                points = " ".join(f"{_at(scale.x(x))},{_at(scale.y(y))}" for x, y in arrays[name])
+                line = Markup('<polyline class="l{}" points="{}"><title>{}</title></polyline>')
+                drawn.append(line.format(place, points, name))
+        return drawn
+
+    def _marks(self, scale: _Scale) -> list[Markup]:
+        line = Markup(
+            '<line class="mark" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+            '<text class="mark" x="{1}" y="{3}" text-anchor="end">{4}</text>'
+        )
+        return [
+            line.format(_GUTTER, WIDTH, _at(scale.y(value)), _at(scale.y(value) - 4), f"{label} {number(value)}")
+            for label, value in (self.marks or {}).items()
+        ]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where a point of `Lines` is drawn."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        return _GUTTER + (WIDTH - _GUTTER) * (value - self.left) / (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        return _LABELS + (HEIGHT - _BOTTOM - _LABELS) * (self.high - value) / (self.high - self.low)
+
+    def axes(self) -> list[Markup]:
+        foot = HEIGHT - _BOTTOM
+        label = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
+        return [
+            Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(_GUTTER, WIDTH, foot, foot),
+            label.format(_GUTTER, HEIGHT - 6, "start", number(self.left)),
+            label.format(WIDTH, HEIGHT - 6, "end", number(self.right)),
+            label.format(_GUTTER - 6, foot, "end", number(self.low)),
+            label.format(_GUTTER - 6, _LABELS + 8, "end", number(self.high)),
+        ]
+
+
 def number(value: float) -> str:
     """A number of a chart's axis, without digits that say nothing."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
@@ -111,6 +188,15 @@ def _bounds(values: Floats) -> tuple[float, float]:
         return low, low + 1
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
     return math.floor(low / step) * step, math.ceil(high / step) * step
+
+
+def _around(values: Floats, ends: bool = False) -> tuple[float, float]:
+    """Round bounds around all values; or the ends themselves."""
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return low, low + 1
+    step = 10.0 ** math.floor(math.log10(high - low))
+    return (low, high) if ends else (math.floor(low / step) * step, math.ceil(high / step) * step)
 
 
 def _edges(values: Floats, low: float, high: float) -> Floats:

@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from curation.report._svg import HEIGHT, WIDTH, Histogram, number
+from curation.report._svg import HEIGHT, WIDTH, Histogram, Lines, number
 
 
-def parse(chart: Histogram) -> ElementTree.Element:
+def parse(chart: Histogram | Lines) -> ElementTree.Element:
     return ElementTree.fromstring(str(chart.svg()))
 
 
@@ -18,7 +18,7 @@ def bars(chart: Histogram) -> list[tuple[str, float, str]]:
     return [(name, height, str(bar[0].text)) for name, height, bar in found]
 
 
-def ticks(chart: Histogram) -> list[str]:
+def ticks(chart: Histogram | Lines) -> list[str]:
     return [str(text.text) for text in parse(chart).iter("text") if text.attrib["class"] == "tick"]
 
 
@@ -70,6 +70,41 @@ def test_names_are_escaped() -> None:
     text = str(chart.svg())
     assert not re.search(r"<[iub]>", text)
     assert parse(chart).attrib["aria-label"].startswith('<i>"')
+
+
+def polylines(chart: Lines) -> dict[str, list[tuple[float, float]]]:
+    """The places of a chart's points, by class."""
+    return {
+        line.attrib["class"]: [
+            (float(x), float(y)) for x, y in (place.split(",") for place in line.attrib["points"].split())
+        ]
+        for line in parse(chart).iter("polyline")
+    }
+
+
+def test_no_point_is_no_line() -> None:
+    assert Lines("loss", {"train": []}).svg() == ""
+    assert set(polylines(Lines("loss", {"train": [], "validation": [(1, 2.0), (2, 1.0)]}))) == {"l1"}
+
+
+def test_a_line_falls_where_its_values_fall() -> None:
+    chart = Lines("loss", {"train": [(0, 4.0), (50, 2.0), (100, 1.0)], "validation": [(0, 4.0), (100, 3.0)]})
+    drawn = polylines(chart)
+    (x0, y0), (x1, y1), (x2, y2) = drawn["l0"]
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.02)
+    assert y1 - y0 == pytest.approx(2 * (y2 - y1), abs=0.02)
+    assert drawn["l1"] == [(x0, y0), (x2, pytest.approx(y0 + (y2 - y0) / 3, abs=0.02))]
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for points in drawn.values() for x, y in points)
+    assert ticks(chart) == ["0", "100", "1", "4"]
+    assert parse(chart).attrib["aria-label"] == "loss: train 4 to 1, validation 4 to 3"
+
+
+def test_the_axis_takes_in_what_is_compared_with() -> None:
+    chart = Lines("loss", {"train": [(1, 2.0), (2, 1.5)]}, {"<b>base": 5.0})
+    (mark,) = [line for line in parse(chart).iter("line") if line.attrib["class"] == "mark"]
+    assert float(mark.attrib["y1"]) < min(y for _, y in polylines(chart)["l0"])
+    assert ticks(chart)[2:] == ["1", "5"]
+    assert "<b>" not in str(chart.svg())
 
 
 @pytest.mark.parametrize(

@@ -182,9 +182,12 @@ def train_step(model: Any, optimizer: Any, some: list[Example], args: argparse.N
 def settings_of(args: argparse.Namespace) -> dict[str, str]:
     """What a run that goes on must have in common with the one that was stopped."""
     names = ["form", "steps", "rank", "alpha", "lr", "batch", "seq_length", "seed"]
-    data = (args.data / args.form / "training.jsonl").read_bytes()
     settings = {name: str(getattr(args, name)) for name in names}
-    return settings | {"model": args.model.resolve().name, "data": hashlib.sha256(data).hexdigest()}
+    data = hashlib.sha256((args.data / args.form / "training.jsonl").read_bytes())
+    model = hashlib.sha256((args.model / "config.json").read_bytes())
+    for path in sorted(args.model.glob("*.safetensors")):
+        model.update(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    return settings | {"model": model.hexdigest(), "data": data.hexdigest()}
 
 
 def save(path: Path, step: int, model: Any, optimizer: Any, args: argparse.Namespace) -> None:
