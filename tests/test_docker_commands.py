@@ -17,7 +17,7 @@ from curation.config import load
 from curation.engine.spending import spent
 from curation.generators.open_qa import OpenQa
 from curation.stages import SPENDING
-from tests.test_tutorials import plans_not_run, walk
+from tests.test_tutorials import WALK, plans_not_run, walk
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "tutorials" / "docker-commands"
@@ -53,7 +53,7 @@ def test_commands_that_are_not_run_ask_real_models(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_a_walk_shows_what_the_page_shows(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = subprocess.run([sys.executable, TUTORIAL / "run.py", out], capture_output=True, encoding="utf-8")
+    done = subprocess.run([sys.executable, WALK, TUTORIAL.name, out], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     for step in STEPS:
         assert (f"$ {step.code}" in done.stdout) == step.runs

@@ -17,7 +17,7 @@ from curation.config import Keys, Plan, load
 from curation.engine.progress import Silent
 from curation.engine.run import Run
 from curation.engine.store import Store
-from tests.test_tutorials import plans_not_run, walk
+from tests.test_tutorials import WALK, plans_not_run, walk
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -104,7 +104,7 @@ def test_commands_that_are_not_run_ask_real_models(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_a_walk_shows_what_the_page_shows(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, TUTORIAL / "run.py", tmp_path / "run"], capture_output=True, encoding="utf-8"
+        [sys.executable, WALK, TUTORIAL.name, tmp_path / "run"], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     for step in STEPS:

@@ -15,7 +15,7 @@ from benchmarks.finetune.recipes import Handoff, parameters, read
 from curation import verify
 from curation.config import load
 from curation.core.records import human
-from tests.test_tutorials import commands, plans_not_run, walk
+from tests.test_tutorials import WALK, commands, plans_not_run, walk
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "tutorials" / "law-title-lora"
@@ -178,7 +178,7 @@ def test_a_model_that_is_not_there_is_said(run: Path, tmp_path: Path, monkeypatc
 @pytest.mark.slow
 def test_a_walk_shows_what_the_page_shows_and_the_demo_does_the_same(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = subprocess.run([sys.executable, TUTORIAL / "run.py", out], capture_output=True, encoding="utf-8")
+    done = subprocess.run([sys.executable, WALK, TUTORIAL.name, out], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     assert verify.main([str(out / "curated")]) == 0
     benchmark("demo", "--run", out / "curated", "--output", tmp_path / "demo")

@@ -23,12 +23,13 @@ from curation.sources.sample import SAMPLE
 from curation.stages._asking import model_of
 
 ROOT = Path(__file__).parents[1]
+WALK = ROOT / "tutorials" / "walk.py"
 PEFT = ROOT / "tutorials" / "peft-curation-with-sdg"
 README = (PEFT / "README.md").read_text(encoding="utf-8")
 
 
 def _walk() -> Any:
-    spec = importlib.util.spec_from_file_location("tutorial_walk", PEFT / "walk.py")
+    spec = importlib.util.spec_from_file_location("tutorial_walk", WALK)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -122,7 +123,7 @@ def test_the_scripts_answer_for_records_of_the_sample_as_the_page_says() -> None
 @pytest.mark.slow
 def test_a_walk_shows_what_the_page_shows(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = subprocess.run([sys.executable, PEFT / "walk.py", out], capture_output=True, encoding="utf-8")
+    done = subprocess.run([sys.executable, WALK, PEFT.name, out], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     for step in STEPS:
         assert (f"$ {step.code}" in done.stdout) == step.runs

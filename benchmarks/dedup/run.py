@@ -34,7 +34,8 @@ from benchmarks.dedup.texts import sentences
 from curation.core.encoder import Encoder
 from curation.core.sketch import worthwhile_axes
 from curation.core.vectors import VectorCache, Vectors, hash_of
-from curation.dedupers._near import Block, near_pairs
+from curation.dedupers._blocks import Block
+from curation.dedupers._near import near_pairs
 
 THRESHOLDS = (0.8, 0.9, 0.95, 0.99)
 SEMHASH_AT = 0.95

@@ -1,10 +1,10 @@
-"""Takes the steps of README.md: runs its commands in order and holds their output against what is shown there.
+"""Takes the steps of a tutorial's README.md: runs its commands in order and holds their output against what is shown.
 
-    python tutorials/peft-curation-with-sdg/walk.py [FOLDER]
+    python tutorials/walk.py TUTORIAL [FOLDER]
 
-FOLDER (data/tutorial by default, below the repository) must not exist yet. The exit code is 1 where a command fails,
-or where the README shows a line that the command didn't print. A block without a note is run; two notes, which only the
-page's source shows, say how one is treated otherwise:
+TUTORIAL is the name of a folder beside this file. FOLDER (what the README calls it, by default, below the repository)
+must not exist yet. The exit code is 1 where a command fails, or where the README shows a line that the command didn't
+print. A block without a note is run; two notes, which only the page's source shows, say how one is treated otherwise:
 
     <!-- not run: WHY -->            it is only read
     <!-- Ctrl-C after: TEXT -->      it is interrupted, as from a keyboard, once it has printed TEXT
@@ -12,6 +12,7 @@ page's source shows, say how one is treated otherwise:
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -21,10 +22,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-README = Path(__file__).with_name("README.md")
-ROOT = README.parents[2]
-FOLDER = "data/tutorial"
-"""What the README calls the run's folder."""
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+FOLDERS = {
+    "peft-curation-with-sdg": "data/tutorial",
+    "docker-commands": "data/docker-commands",
+    "instructlab-taxonomy": "data/taxonomy",
+    "law-title-lora": "data/law-title",
+}
+"""What each README calls the run's folder."""
 
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n)?^```(?P<kind>sh|python|text)\n(?P<content>.*?)^```$", re.M | re.S)
 _INTERRUPT = "Ctrl-C after: "
@@ -65,9 +71,13 @@ def steps(readme: str) -> list[Step]:
     return found
 
 
-def run(step: Step, folder: Path) -> tuple[int, str]:
-    """Runs a step on `folder` in place of the README's, and prints as it does: its exit code and what it printed."""
-    code = step.code.replace(FOLDER, str(folder))
+def run(step: Step, named: str, folder: Path) -> tuple[int, str]:
+    """Runs a step on `folder` in place of the one that is `named`, and prints as it does.
+
+    Returns:
+        Its exit code, and what it printed.
+    """
+    code = step.code.replace(named, str(folder))
     command = ["bash", "-ec", code] if step.kind == "sh" else [sys.executable, "-c", code]
     process = subprocess.Popen(  # noqa: S603 - the README's own commands
         command,
@@ -115,18 +125,23 @@ def main() -> int:
     """Walks to the end, or to the first step that fails."""
     # Where it is ignored, as in jobs that a script starts in the background, the commands would ignore it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else FOLDER)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tutorial", choices=FOLDERS)
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
+    options = parser.parse_args()
+    named = FOLDERS[options.tutorial]
+    folder, readme = options.folder or Path(named), HERE / options.tutorial / "README.md"
     if (ROOT / folder).exists():
         print(f"walk: {folder} exists already; the walk begins with nothing", file=sys.stderr)
         return 1
     faults = 0
-    for step in filter(lambda step: step.runs, steps(README.read_text(encoding="utf-8"))):
+    for step in filter(lambda step: step.runs, steps(readme.read_text(encoding="utf-8"))):
         print(f"\n$ {step.code}", flush=True)
-        status, said = run(step, folder)
+        status, said = run(step, named, folder)
         if status != (130 if step.interrupt else 0):
             print(f"walk: that ended with {status}", file=sys.stderr)
             return 1
-        for line in untrue(step.shown, said.replace(str(folder), FOLDER)):
+        for line in untrue(step.shown, said.replace(str(folder), named)):
             faults += 1
             print(f"walk: the README shows what that did not print: {line}", file=sys.stderr)
     print(f"\nwalk: {faults or 'no'} differences between the README and what it shows")
