@@ -33,7 +33,7 @@ finetune-demo: $(STAMP)-finetune  ## Fine-tune a tiny Llama on the curated sampl
 	$(BIN)/python -m benchmarks.finetune.demo $(ARGS)
 
 test: $(STAMP)  ## Run the tests that need neither GPU, network nor minutes
-	$(BIN)/python -m pytest -n 2 -m 'not gpu and not network and not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not gpu and not network and not slow'
 
 test-slow: $(STAMP)  ## Run the tests that take minutes or need the shared data
 	$(BIN)/python -m pytest -n 2 -m slow

@@ -65,6 +65,10 @@ def teach(request: dict[str, Any]) -> Answer:
 ROUNDS: dict[str, Any] = {"count": 2, "ratio": 0.4, "diversity": None}  # measured where it is what is tested
 
 
+MEASURED: dict[str, Any] = {"rounds": {**ROUNDS, "diversity": {}}}
+SMALL_PARTS = {"name": "law_stackexchange", "arguments": {"partition_bytes": 3000}}
+
+
 def plan_for(output: Path, path: str, encoder: str, **rest: Any) -> Plan:
     values: dict[str, Any] = {
         "output": output,
@@ -167,6 +171,7 @@ def test_the_best_answer_is_kept_clean_and_the_sources_columns_are_carried(
     assert row["tags"] == ",".join(sorted(raw["tags"]))
 
 
+@pytest.mark.slow
 def test_no_group_lies_in_two_splits(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
     curate(client, plan_for(tmp_path, source, encoder))
     table = pd.DataFrame(rows(tmp_path))
@@ -175,14 +180,17 @@ def test_no_group_lies_in_two_splits(client: Client, tmp_path: Path, source: str
     assert set(table["split"]) == {"train", "validation", "test"}
 
 
-def test_the_result_is_the_same_on_one_worker_and_in_other_partitions(
-    client: Client, tmp_path: Path, source: str, encoder: str
-) -> None:
-    measured = {"rounds": {**ROUNDS, "diversity": {}}}
-    curate(client, plan_for(tmp_path / "two", source, encoder, **measured))
-    small = {"name": "law_stackexchange", "arguments": {"partition_bytes": 3000}}
+def test_the_result_is_the_same_in_other_partitions(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    curate(client, plan_for(tmp_path / "large", source, encoder, **MEASURED))
+    curate(client, plan_for(tmp_path / "small", source, encoder, source=SMALL_PARTS, **MEASURED))
+    assert final(tmp_path / "large") == final(tmp_path / "small")
+
+
+@pytest.mark.slow
+def test_the_result_is_the_same_on_one_worker(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
+    curate(client, plan_for(tmp_path / "two", source, encoder, **MEASURED))
     with connect(n_workers=1) as single:
-        curate(single, plan_for(tmp_path / "one", source, encoder, source=small, **measured))
+        curate(single, plan_for(tmp_path / "one", source, encoder, source=SMALL_PARTS, **MEASURED))
     assert final(tmp_path / "two") == final(tmp_path / "one")
 
 
@@ -215,6 +223,7 @@ def test_nothing_that_another_set_says_stays_in_any_round(
     assert [number for number, name in names if name == "against"] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_new_record_that_another_set_holds_leaves(client: Client, tmp_path: Path, source: str, encoder: str) -> None:
     curate(client, plan_for(tmp_path / "free", source, encoder))
     made = next(row for row in rows(tmp_path / "free") if row["round"] == 1)
@@ -411,7 +420,13 @@ def test_of_rows_with_one_id_the_first_stays_and_the_others_name_it(
     assert entry["detail"] == "twice.jsonl:3: the same id as twice.jsonl:1"
 
 
-@pytest.mark.parametrize("critics", [[], ["reward", PAIR]], ids=["one critic", "two critics"])
+@pytest.mark.parametrize(
+    "critics",
+    [
+        pytest.param([], id="one critic"),
+        pytest.param(["reward", PAIR], marks=pytest.mark.slow, id="two critics"),
+    ],
+)
 def test_a_budget_ends_the_rounds_and_a_higher_one_goes_on_from_there(
     client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint, critics: list[Any]
 ) -> None:
@@ -456,6 +471,7 @@ def test_several_teachers_share_the_parents_and_are_told_apart(
     assert not any("sampling" in row for row in written if row["model"] == "two")
 
 
+@pytest.mark.slow
 def test_a_second_critic_of_a_finished_run_is_all_that_is_paid_for(
     client: Client, tmp_path: Path, source: str, encoder: str, server: MockEndpoint
 ) -> None:

@@ -180,9 +180,7 @@ def assert_same_pairs(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 class TestCrowds:
     """Pairs of two texts with many near ones are not listed; who leaves and what belongs together stays the same."""
 
-    @pytest.mark.parametrize("by", ["question", "both"])
-    @pytest.mark.parametrize("crowd", [0, 6])
-    @pytest.mark.parametrize("spread", [0.05, 0.25])
+    @pytest.mark.parametrize(("spread", "crowd", "by"), [(0.05, 0, "both"), (0.25, 6, "question"), (0.05, 6, "both")])
     def test_the_same_leave(
         self, spread: float, crowd: int, by: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -281,8 +279,7 @@ class TestKeep:
 class TestPrecision:
     """Vectors that are a little off decide nothing: what they can't tell, exact ones do."""
 
-    @pytest.mark.parametrize("crowd", [256, 6])
-    @pytest.mark.parametrize("seed", range(2))
+    @pytest.mark.parametrize(("seed", "crowd"), [(0, 6), (1, 256)])
     def test_the_same_leave(
         self, seed: int, crowd: int, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -562,6 +559,7 @@ def _on_the_cluster(client: Client) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_on_the_cluster")
 class TestCluster:
+    @pytest.mark.slow
     def test_two_processes_find_what_one_finds(self, tiny: str, tmp_path: Path) -> None:
         rows = [
             human(f"{number:03d}", question=f"who pays {number % 37} {'ab ' * (number % 5)}") for number in range(90)
