@@ -116,8 +116,7 @@ def _mistype(word: str, rng: Draws) -> str:
 
 
 def _misread(word: str, rng: Draws) -> str:
-    first = int(rng.random() * len(_SHAPES))
-    for seen, read in _SHAPES[first:] + _SHAPES[:first]:
+    for seen, read in _SHAPES_FROM[int(rng.random() * len(_SHAPES))]:
         place = word.find(seen)
         if place >= 0:
             return word[:place] + read + word[place + len(seen) :]
@@ -176,6 +175,7 @@ _SHAPES: Final = (
     ("u", "ii"),
     ("g", "q"),
 )
+_SHAPES_FROM: Final = tuple(_SHAPES[first:] + _SHAPES[:first] for first in range(len(_SHAPES)))
 # One slip away from another word (`statute` and `statue`), or a slip would blur what is allowed and what is not.
 _KEPT_WORDS: Final = frozenset(
     re.findall(

@@ -123,10 +123,11 @@ class Noise(Generator):
             raise RecordError("empty_question", "noise rewrites the question, and there is none")
         place = (self.seed, record["id"], record.get("_round", 0))
         drawn = [Draws(seed_of(*place, index)) for index in range(self.variants)]
-        texts = {"question": self._questions(question, drawn)}
-        if self._context_noisers and (record["context"] or "").strip():
-            texts["context"] = self._contexts(record["context"], drawn, record["answer"] or "")
-        return [_draft(dict(zip(texts, variants, strict=True))) for variants in zip(*texts.values(), strict=True)]
+        questions = self._questions(question, drawn)
+        if not self._context_noisers or not (record["context"] or "").strip():
+            return [_draft({"question": variant}) for variant in questions]
+        contexts = self._contexts(record["context"], drawn, record["answer"] or "")
+        return [_draft({"question": one, "context": other}) for one, other in zip(questions, contexts, strict=True)]
 
     def _questions(self, text: str, drawn: Sequence[Draws]) -> list[Variant]:
         """For each generator of random numbers, a variant of the question and the noisers that changed it."""
