@@ -123,6 +123,12 @@ class Distinct:
             self._kept.append((text, vector))
 
 
+def check_threshold(name: str, bound: float | None) -> None:
+    """Raises ValueError for a cosine from which on everything, or nothing, means the same."""
+    if bound is not None and not 0 < bound <= 1:
+        raise ValueError(f"{name} must be above 0 and at most 1, not {bound}")
+
+
 Read = Callable[[str], list[str]]
 """What a reply offers; raises ReplyError."""
 

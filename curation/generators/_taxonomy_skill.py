@@ -14,13 +14,12 @@ from curation.core.contracts import ChatModel
 from curation.core.errors import RecordError
 from curation.core.parse import is_refusal
 from curation.core.records import Record, rejected
-from curation.generators._lists import Distinct, Listing, fill, read_items
+from curation.generators._lists import Distinct, Listing, check_threshold, fill, read_items
 from curation.generators._taxonomy_writer import (
     KNOWLEDGE,
     MATERIAL,
     Material,
     TaxonomyWriter,
-    check_threshold,
     conversation,
     kind_of,
     list_bounds,

@@ -11,8 +11,9 @@ import orjson
 
 from curation.core.contracts import ChatModel, Generator, Message
 from curation.core.errors import RecordError
-from curation.core.records import TEXT_COLUMNS, Record, digest, rejected, seed_of, to_json
-from curation.generators._lists import Listing
+from curation.core.records import TEXT_COLUMNS, Record, digest, rejected, to_json
+from curation.generators._lists import Listing, check_threshold
+from curation.generators._requests import request_seed, tokens_at_most
 
 SKILLS: Final = ("compositional_skills", "foundational_skills")
 KNOWLEDGE: Final = "knowledge"
@@ -99,15 +100,8 @@ class TaxonomyWriter(Generator):
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
-            # 31 bits: endpoints read it as a signed integer.
-            "seed": seed_of(self.seed, record["id"], record.get("_round", 0), *what) >> 33,
+            "seed": request_seed(self.seed, record, *what),
         }
-
-
-def check_threshold(name: str, bound: float | None) -> None:
-    """Raises ValueError for a cosine from which on everything, or nothing, means the same."""
-    if bound is not None and not 0 < bound <= 1:
-        raise ValueError(f"{name} must be above 0 and at most 1, not {bound}")
 
 
 def kind_of(record: Record) -> str:
@@ -129,13 +123,8 @@ def conversation(task: Template, material: Material, **numbers: int) -> list[Mes
 
 
 def room(*texts: str) -> int:
-    """Tokens of texts half as long again as these.
-
-    A token has four bytes or more in English and about three in other scripts, so three eighths of the bytes are 1.5
-    times the tokens in English and more than the tokens elsewhere.
-    """
-    size = len(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    return max(_LEAST_ITEM, size * 3 // 8)
+    """Tokens of an item about as long as these texts together."""
+    return max(_LEAST_ITEM, tokens_at_most(*texts))
 
 
 def list_bounds(key: str, item: Mapping[str, Any], item_tokens: int, count: int) -> dict[str, Any]:

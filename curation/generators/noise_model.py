@@ -25,6 +25,7 @@ from curation.core.registry import nearest
 from curation.generators._noise_model_prompts import NOISERS, PERSONAS, STYLES, TABLE, TASK, TITLE
 from curation.generators._noisers_arguments import check_words
 from curation.generators._protected import MAX_CHARACTERS, mask, missing
+from curation.generators._requests import request_seed, tokens_at_most
 
 _TRIES: Final = 2
 """How often a draft that can't be used is paid for."""
@@ -181,19 +182,13 @@ class NoiseModel(Generator):
         return [{"role": "user", "content": task + json.dumps(material, ensure_ascii=False, indent=1)}]
 
     def sampling_for(self, record: Record, index: int, attempt: int = 0) -> dict[str, Any]:
-        """How to sample: a seed of its own for each record, variant and attempt, and room for any likely reply.
-
-        A token has four bytes or more in English and about three in other scripts, so three eighths of the bytes are
-        1.5 times the tokens in English and more than the tokens elsewhere.
-        """
+        """How to sample: a seed of its own for each record, variant and attempt, and room for any likely reply."""
         texts = [record[name] or "" for name in self._fields]
-        size = len(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         return {
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_tokens": max(self.max_tokens, size * 3 // 8 + _ADDED_TOKENS),
-            # 31 bits: endpoints read it as a signed integer.
-            "seed": seed_of(self.seed, record["id"], record.get("_round", 0), index, attempt) >> 33,
+            "max_tokens": max(self.max_tokens, tokens_at_most(*texts) + _ADDED_TOKENS),
+            "seed": request_seed(self.seed, record, index, attempt),
             "response_format": _reply_format(self._fields),
         }
 

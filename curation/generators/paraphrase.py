@@ -13,6 +13,7 @@ from curation.core.contracts import ChatModel, Generator, Message
 from curation.core.errors import RecordError, ReplyError
 from curation.core.parse import is_refusal, read_variants
 from curation.core.records import Record, digest, rejected, seed_of, to_json
+from curation.generators._requests import request_seed, tokens_at_most
 
 FIELDS: Final = ("title", "question", "answer")
 
@@ -161,21 +162,15 @@ class Paraphrase(Generator):
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self._worst_case(record),
-            # 31 bits: endpoints read it as a signed integer.
-            "seed": seed_of(self.seed, record["id"], record.get("_round", 0), attempt) >> 33,
+            "seed": request_seed(self.seed, record, attempt),
             "response_format": _reply_format(self.variants),
         }
 
     def _worst_case(self, record: Record) -> int:
-        """Tokens of a reply in which each variant is half as long again as the parent, or has `min_words`.
-
-        A token has four bytes or more in English and about three in other scripts, so three eighths of the parent's
-        bytes are 1.5 times its tokens in English and more than its tokens elsewhere.
-        """
-        texts = [record[name] or "" for name in FIELDS]
-        size = len(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        """Tokens of a reply in which each variant is half as long again as the parent, or has `min_words`."""
+        longest = tokens_at_most(*(record[name] or "" for name in FIELDS))
         shortest = 2 * 2 * self.min_words  # two texts, two tokens a word
-        return max(self.max_tokens, self.variants * (max(size * 3 // 8, shortest) + _OVERHEAD_TOKENS))
+        return max(self.max_tokens, self.variants * (max(longest, shortest) + _OVERHEAD_TOKENS))
 
 
 def _reply_format(variants: int) -> dict[str, Any]:
